@@ -1,0 +1,234 @@
+package tree
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"strings"
+)
+
+// Limits of a tree. They bound what a hostile layer can cost.
+const (
+	MaxNodes = 1 << 20 // at about 130 bytes each with their name
+	// MaxName and MaxPath are the kernel's NAME_MAX and PATH_MAX less the
+	// terminating zero: a longer name could be listed but never opened.
+	MaxName = 255
+	MaxPath = 4095
+	// MaxDepth keeps walks over a tree short of silly; PATH_MAX alone would
+	// allow 2,048 levels.
+	MaxDepth = 512
+	// MaxChunk bounds what must be fetched and held to verify one byte.
+	MaxChunk = 64 << 20
+)
+
+// Builder is a tree that can still change: layers are applied to it one after
+// another, then Freeze makes the Tree. It is not safe for concurrent use.
+type Builder struct {
+	root    *building
+	count   int
+	members []Member
+}
+
+// building is a node of a Builder.
+type building struct {
+	kind     Kind
+	name     string
+	parent   *building
+	children map[string]*building
+	target   string
+	chunks   []Chunk
+	size     int64
+}
+
+// NewBuilder gives an empty tree.
+func NewBuilder() *Builder {
+	return &Builder{root: newDir("", nil), count: 1}
+}
+
+func newDir(name string, parent *building) *building {
+	return &building{kind: Dir, name: name, parent: parent, children: map[string]*building{}}
+}
+
+// AddMember makes a range of a layer's blob known, and gives the number by
+// which chunks refer to it.
+func (b *Builder) AddMember(layer int, offset, size int64) uint32 {
+	b.members = append(b.members, Member{Layer: layer, Offset: offset, Size: size})
+	return uint32(len(b.members) - 1)
+}
+
+// Mkdir makes the folder path, and those above it. A folder that is there
+// stays, anything else of that name is replaced.
+func (b *Builder) Mkdir(path string) error {
+	_, err := b.mkdir(path)
+	return err
+}
+
+// Create puts a file with that content at path, in place of what was there.
+func (b *Builder) Create(path string, chunks []Chunk) error {
+	var size int64
+	for i := range chunks {
+		c := &chunks[i]
+		if c.Size <= 0 || c.Size > MaxChunk || c.Offset != size || int(c.Member) >= len(b.members) || c.Inner < 0 {
+			return fmt.Errorf("%q: chunk %d of %d bytes at %d makes no sense", path, i, c.Size, c.Offset)
+		}
+		if size += c.Size; size < 0 {
+			return fmt.Errorf("%q: size overflows", path)
+		}
+	}
+	return b.put(path, &building{kind: File, chunks: chunks, size: size})
+}
+
+// Symlink puts a link at path, in place of what was there. Where it leads is
+// judged by Freeze, when all of the tree is known.
+func (b *Builder) Symlink(path, target string) error {
+	if target == "" || len(target) > MaxPath || strings.ContainsRune(target, 0) {
+		return fmt.Errorf("%q: link target of %d bytes makes no sense", path, len(target))
+	}
+	return b.put(path, &building{kind: Symlink, target: target})
+}
+
+// Link puts the file at oldPath at path too. Its error is an fs.ErrNotExist
+// when there is no such file.
+func (b *Builder) Link(path, oldPath string) error {
+	old := b.at(oldPath)
+	if old == nil || old.kind == Dir {
+		return fmt.Errorf("%q: hard link to %q: %w", path, oldPath, fs.ErrNotExist)
+	}
+	same := *old
+	return b.put(path, &same)
+}
+
+// Remove removes path with all below it; it may be absent.
+func (b *Builder) Remove(path string) {
+	if n := b.at(path); n != nil && n.parent != nil {
+		b.detach(n)
+	}
+}
+
+// Clear removes everything in the folder path; it may be absent.
+func (b *Builder) Clear(path string) {
+	if n := b.at(path); n != nil {
+		for _, c := range n.children {
+			b.detach(c)
+		}
+	}
+}
+
+func (b *Builder) detach(n *building) {
+	delete(n.parent.children, n.name)
+	b.count -= n.len()
+}
+
+// len counts n and all below it.
+func (n *building) len() int {
+	count := 1
+	for _, c := range n.children {
+		count += c.len()
+	}
+	return count
+}
+
+// at finds path without following links.
+func (b *Builder) at(path string) *building {
+	n := b.root
+	if path == "." {
+		return n
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		if n = n.children[name]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+func (b *Builder) mkdir(path string) (*building, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	n := b.root
+	if path == "." {
+		return n, nil
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		next := n.children[name]
+		if next == nil || next.kind != Dir {
+			next = newDir(name, n)
+			if err := b.attach(n, next); err != nil {
+				return nil, err
+			}
+		}
+		n = next
+	}
+	return n, nil
+}
+
+func (b *Builder) put(path string, n *building) error {
+	if path == "." {
+		return fmt.Errorf("the root of a layer is not a folder")
+	}
+	if err := checkPath(path); err != nil {
+		return err
+	}
+	dir, name := ".", path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir, name = path[:i], path[i+1:]
+	}
+	parent, err := b.mkdir(dir)
+	if err != nil {
+		return err
+	}
+	n.name, n.parent = name, parent
+	return b.attach(parent, n)
+}
+
+func (b *Builder) attach(parent, n *building) error {
+	if old := parent.children[n.name]; old != nil {
+		b.count -= old.len()
+	}
+	parent.children[n.name] = n
+	if b.count++; b.count > MaxNodes {
+		return fmt.Errorf("more than %d files", MaxNodes)
+	}
+	return nil
+}
+
+// checkPath refuses what the kernel could not look up.
+func checkPath(path string) error {
+	switch {
+	case !validPath(path):
+		return fmt.Errorf("%q: not a path inside the layer", path)
+	case len(path) > MaxPath:
+		return fmt.Errorf("%q…: path of %d bytes, more than %d", path[:64], len(path), MaxPath)
+	case strings.Count(path, "/") >= MaxDepth:
+		return fmt.Errorf("%q…: more than %d folders deep", path[:64], MaxDepth)
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		if len(name) > MaxName {
+			return fmt.Errorf("%q…: name of %d bytes, more than %d", name[:64], len(name), MaxName)
+		}
+	}
+	return nil
+}
+
+// validPath is fs.ValidPath for names that need not be UTF-8: POSIX has any
+// bytes but "/" and zero.
+func validPath(path string) bool {
+	if strings.IndexByte(path, 0) >= 0 || path == "" || len(path) > math.MaxUint16 {
+		return false
+	}
+	if path == "." {
+		return true
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		if name == "" || name == "." || name == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// validName tells whether a folder can hold something of that name.
+func validName(name string) bool {
+	return len(name) <= MaxName && name != "." && validPath(name) && strings.IndexByte(name, '/') < 0
+}
