@@ -1,0 +1,53 @@
+// Says what this copy of the site is: where it stands, and what the server
+// answers when it is asked for the page again.
+"use strict";
+
+const script = document.currentScript;
+
+// place reads the address of the site. This file is js/site.js of the site, so
+// the folder above it is the root: /<repository>/<tag>/, or one component in
+// which "@" or ":" parts the two.
+function place() {
+  const parts = new URL("..", script.src).pathname.split("/").filter(Boolean).map(decodeURIComponent);
+  const last = parts.pop() ?? "";
+  const mark = last.search(/[@:]/);
+  if (mark < 0) return { repository: parts.join("/"), tag: last };
+  return { repository: [...parts, last.slice(0, mark)].join("/"), tag: last.slice(mark + 1) };
+}
+
+function show(name, text) {
+  document.querySelector(`[data-show="${name}"]`).textContent = text || "none";
+}
+
+// ask sends a HEAD for the page itself, past the browser's cache.
+async function ask() {
+  const begin = performance.now();
+  const answer = await fetch(location.href.split("#")[0], { method: "HEAD", cache: "no-store" });
+  show("answer", `${answer.status} in ${(performance.now() - begin).toFixed(1)} ms`);
+  show("etag", answer.headers.get("ETag"));
+  show("cache", answer.headers.get("Cache-Control"));
+}
+
+async function refresh(button) {
+  button.disabled = true;
+  try {
+    await ask();
+  } catch {
+    show("answer", "no answer: this page was not opened through a web server");
+  }
+  button.disabled = false;
+}
+
+function begin() {
+  const copy = document.querySelector("#copy");
+  if (!copy) return;
+  const { repository, tag } = place();
+  show("repository", repository);
+  show("tag", tag);
+  const button = copy.querySelector("button");
+  button.hidden = false;
+  button.addEventListener("click", () => refresh(button));
+  refresh(button).then(() => { copy.dataset.ready = "true"; });
+}
+
+begin();
