@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	_ "crypto/sha512" // digests by sha384 and sha512, which go-digest names and does not link
 	"encoding/json"
 	"errors"
 	"fmt"

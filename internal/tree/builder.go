@@ -59,8 +59,18 @@ func (b *Builder) AddMember(layer int, offset, size int64) uint32 {
 // Mkdir makes the folder path, and those above it. A folder that is there
 // stays, anything else of that name is replaced.
 func (b *Builder) Mkdir(path string) error {
-	_, err := b.mkdir(path)
-	return err
+	if path == "." {
+		return nil
+	}
+	dir, name := split(path)
+	parent, err := b.folder(path, dir)
+	if err != nil {
+		return err
+	}
+	if old := parent.children[name]; old != nil && old.kind == Dir {
+		return nil
+	}
+	return b.attach(parent, newDir(name, parent))
 }
 
 // Create puts a file with that content at path, in place of what was there.
@@ -128,30 +138,43 @@ func (n *building) len() int {
 	return count
 }
 
-// at finds path without following links.
+// at finds path; links on the way are followed, a last one is not.
 func (b *Builder) at(path string) *building {
-	n := b.root
 	if path == "." {
-		return n
+		return b.root
 	}
-	for name := range strings.SplitSeq(path, "/") {
-		if n = n.children[name]; n == nil {
-			return nil
-		}
+	dir, name := split(path)
+	hops := 0
+	if parent := b.walk(b.root, dir, &hops); parent != nil {
+		return parent.children[name]
 	}
-	return n
+	return nil
 }
 
-func (b *Builder) mkdir(path string) (*building, error) {
+// split parts a path into its folder and the last name.
+func split(path string) (dir, name string) {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i+1:]
+	}
+	return ".", path
+}
+
+// folder finds dir, in which path is about to be put, and makes what is missing
+// of it. A link on the way is followed when it leads to a folder of the layer,
+// as it would be if the layer were unpacked; files and other links give way.
+func (b *Builder) folder(path, dir string) (*building, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
 	n := b.root
-	if path == "." {
+	if dir == "." {
 		return n, nil
 	}
-	for name := range strings.SplitSeq(path, "/") {
+	for name := range strings.SplitSeq(dir, "/") {
 		next := n.children[name]
+		if next != nil && next.kind == Symlink {
+			next = b.resolve(next)
+		}
 		if next == nil || next.kind != Dir {
 			next = newDir(name, n)
 			if err := b.attach(n, next); err != nil {
@@ -167,14 +190,8 @@ func (b *Builder) put(path string, n *building) error {
 	if path == "." {
 		return fmt.Errorf("the root of a layer is not a folder")
 	}
-	if err := checkPath(path); err != nil {
-		return err
-	}
-	dir, name := ".", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, name = path[:i], path[i+1:]
-	}
-	parent, err := b.mkdir(dir)
+	dir, name := split(path)
+	parent, err := b.folder(path, dir)
 	if err != nil {
 		return err
 	}

@@ -266,6 +266,19 @@ func TestLaterEntriesReplace(t *testing.T) {
 	}
 }
 
+func TestEntriesGoThroughLinkedFolders(t *testing.T) {
+	tr, _, _ := build(t, ".", "usr/bin/sh", "x", "bin -> usr/bin", "bin/ls", "y", "gone -> ../..", "gone/f", "z")
+	for path, want := range map[string]bool{"usr/bin/ls": true, "bin/sh": true, "gone/f": true, "f": false} {
+		if _, got := tr.Walk(Root, path, true); got != want {
+			t.Errorf("%s: got %v, want %v", path, got, want)
+		}
+	}
+	bin, _ := tr.Lookup(Root, "bin")
+	if tr.Kind(bin) != Symlink {
+		t.Error("the link to a folder was replaced")
+	}
+}
+
 func TestChunksLieInTheirMembers(t *testing.T) {
 	b := NewBuilder()
 	second, first := b.AddMember(0, 100, 50), b.AddMember(0, 0, 100)

@@ -1,0 +1,136 @@
+package layer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// ErrFormat means that a layer is damaged or not what it says it is.
+var ErrFormat = errors.New("malformed layer")
+
+// Whiteouts: names in a layer that remove what lower layers hold.
+// Source: image-spec, layer.md.
+const (
+	whiteoutPrefix = ".wh."
+	whiteoutOpaque = ".wh..wh..opq" // hides all that lower layers have in its folder
+	whiteoutMeta   = ".wh..wh."     // other names so begun were AUFS's own
+)
+
+// hidden are the top-level names that belong to the eStargz format and not to
+// what was packed.
+var hidden = map[string]bool{tocName: true, ".prefetch.landmark": true, ".no.prefetch.landmark": true}
+
+// entry is what one layer holds under one path.
+type entry struct {
+	path   string
+	kind   tree.Kind // 0 for a hard link
+	target string    // of a symbolic or hard link
+	chunks []tree.Chunk
+}
+
+// entries are what one layer holds, in its order.
+type entries struct {
+	list      []entry
+	whiteouts []string
+	opaque    []string
+}
+
+// add takes an entry with the name it has in the archive.
+func (e *entries) add(name string, n entry) error {
+	clean, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	if len(e.list)+len(e.whiteouts)+len(e.opaque) >= tree.MaxNodes {
+		return fmt.Errorf("%w: more than %d entries", ErrFormat, tree.MaxNodes)
+	}
+	dir, base := path.Split(clean)
+	switch {
+	case base == whiteoutOpaque:
+		e.opaque = append(e.opaque, path.Clean(dir))
+	case strings.HasPrefix(base, whiteoutMeta):
+	case strings.HasPrefix(base, whiteoutPrefix):
+		e.whiteouts = append(e.whiteouts, dir+strings.TrimPrefix(base, whiteoutPrefix))
+	case hidden[clean]:
+	default:
+		n.path = clean
+		e.list = append(e.list, n)
+	}
+	return nil
+}
+
+// cleanName gives an archive's name as the tree spells it. Names of folders end
+// with a slash, and "./" or "/" in front say nothing; ".." in it is an attempt
+// at something else.
+func cleanName(name string) (string, error) {
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return "", fmt.Errorf("%w: name %.200q leads out of the layer", ErrFormat, name)
+		}
+	}
+	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
+	if clean == "" {
+		return ".", nil
+	}
+	return clean, nil
+}
+
+// apply puts the layer onto those before it: first it removes what its
+// whiteouts name, wherever in the layer they stand, then it adds what it holds,
+// and last its hard links, which may name what comes after them.
+func (e *entries) apply(b *tree.Builder) error {
+	for _, dir := range e.opaque {
+		b.Clear(dir)
+	}
+	for _, name := range e.whiteouts {
+		b.Remove(name)
+	}
+	var links []entry
+	for _, n := range e.list {
+		var err error
+		switch n.kind {
+		case tree.Dir:
+			err = b.Mkdir(n.path)
+		case tree.File:
+			err = b.Create(n.path, n.chunks)
+		case tree.Symlink:
+			err = b.Symlink(n.path, n.target)
+		default:
+			links = append(links, n)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+	}
+	return applyLinks(b, links)
+}
+
+// applyLinks makes hard links. A link to a link that comes later needs another
+// round; a round that makes none ends it.
+func applyLinks(b *tree.Builder, links []entry) error {
+	for len(links) > 0 {
+		var later []entry
+		for _, n := range links {
+			target, err := cleanName(n.target)
+			if err != nil {
+				return err
+			}
+			switch err := b.Link(n.path, target); {
+			case errors.Is(err, fs.ErrNotExist):
+				later = append(later, n)
+			case err != nil:
+				return fmt.Errorf("%w: %w", ErrFormat, err)
+			}
+		}
+		if len(later) == len(links) {
+			return fmt.Errorf("%w: hard link %.200q to %.200q, which is not there", ErrFormat, later[0].path, later[0].target)
+		}
+		links = later
+	}
+	return nil
+}

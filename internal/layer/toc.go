@@ -1,0 +1,242 @@
+package layer
+
+import (
+	"archive/tar"
+	"bytes"
+	_ "crypto/sha512" // a table's digest may be by sha512
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+const (
+	// maxTOC bounds the JSON of a table of contents in bytes: MaxNodes entries
+	// of the usual 330.
+	maxTOC = 384 << 20
+	// maxSpan bounds how far into a member a chunk may lie, since all before it
+	// has to be decompressed to get there.
+	maxSpan = 2 * tree.MaxChunk
+)
+
+// ErrNoTOC means that a blob has no table of contents that could be used: it
+// has to be read as a whole.
+var ErrNoTOC = errors.New("no usable table of contents")
+
+// FooterSize is how many bytes at the end of a blob ParseFooter needs.
+const FooterSize = footerSize
+
+// ParseFooter tells at which offset of the blob the table of contents begins.
+// footer is the last FooterSize bytes; the error is ErrNoTOC if they are not
+// the end of an eStargz.
+func ParseFooter(footer []byte) (int64, error) {
+	if len(footer) != footerSize || !bytes.HasPrefix(footer, gzipMagic) || string(footer[32:38]) != "STARGZ" {
+		return 0, ErrNoTOC
+	}
+	off, err := strconv.ParseInt(string(footer[16:32]), 16, 64)
+	if err != nil || off <= 0 {
+		return 0, ErrNoTOC
+	}
+	return off, nil
+}
+
+// ReadTOC puts the files of an eStargz layer into b. r holds the blob's bytes
+// from the offset of the table on; layer is its number in the manifest; want is
+// what the manifest says the table's digest is. Its errors are ErrNoTOC if the
+// table lacks what would let chunks be verified, and ErrFormat.
+func ReadTOC(b *tree.Builder, layer int, offset int64, r io.Reader, want digest.Digest) error {
+	p := tocParser{end: offset}
+	if err := p.read(r, want); err != nil {
+		return fmt.Errorf("table of contents: %w", err)
+	}
+	return p.apply(b, layer)
+}
+
+// tocParser collects the entries of a table of contents.
+type tocParser struct {
+	end    int64 // of the members: where the table begins
+	all    entries
+	file   *tocEntry    // the file whose chunks are being read
+	chunks []tree.Chunk // of that file; their Member is an index of starts until all are known
+	left   int64        // bytes of that file that no chunk covers yet
+	starts []int64      // where the member of each chunk begins
+}
+
+// read checks the table against its digest while it is parsed; nothing of it
+// counts before all of it has been checked.
+func (p *tocParser) read(r io.Reader, want digest.Digest) error {
+	z, err := decompress(r)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	archive := tar.NewReader(z)
+	h, err := archive.Next()
+	if err != nil || h.Name != tocName || h.Size > maxTOC {
+		return fmt.Errorf("%w: not where it should be", ErrFormat)
+	}
+	verifier := want.Verifier()
+	body := io.TeeReader(archive, verifier)
+	if err := p.parse(json.NewDecoder(body)); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if !verifier.Verified() {
+		return fmt.Errorf("%w: its digest is not %s", ErrFormat, want)
+	}
+	return nil
+}
+
+// parse reads {"version": 1, "entries": [...]}, one entry at a time.
+func (p *tocParser) parse(d *json.Decoder) error {
+	if err := expect(d, json.Delim('{')); err != nil {
+		return err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		if key != "entries" {
+			var ignored json.RawMessage
+			if err := d.Decode(&ignored); err != nil {
+				return fmt.Errorf("%w: %w", ErrFormat, err)
+			}
+			continue
+		}
+		if err := p.parseEntries(d); err != nil {
+			return err
+		}
+	}
+	return p.finishFile()
+}
+
+func (p *tocParser) parseEntries(d *json.Decoder) error {
+	if err := expect(d, json.Delim('[')); err != nil {
+		return err
+	}
+	for d.More() {
+		var e tocEntry
+		if err := d.Decode(&e); err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		if err := p.entry(&e); err != nil {
+			return err
+		}
+	}
+	return expect(d, json.Delim(']'))
+}
+
+func expect(d *json.Decoder, want json.Delim) error {
+	if got, err := d.Token(); err != nil || got != want {
+		return fmt.Errorf("%w: got %v where %v should be", ErrFormat, got, want)
+	}
+	return nil
+}
+
+func (p *tocParser) entry(e *tocEntry) error {
+	if e.Type == "chunk" {
+		return p.chunk(e)
+	}
+	if err := p.finishFile(); err != nil {
+		return err
+	}
+	switch e.Type {
+	case "dir":
+		return p.all.add(e.Name, entry{kind: tree.Dir})
+	case "symlink":
+		return p.all.add(e.Name, entry{kind: tree.Symlink, target: e.LinkName})
+	case "hardlink":
+		return p.all.add(e.Name, entry{target: e.LinkName})
+	case "reg":
+		if e.Size < 0 {
+			return fmt.Errorf("%w: %.200q: size %d", ErrFormat, e.Name, e.Size)
+		}
+		p.file, p.left, p.chunks = e, e.Size, nil
+		if e.Size == 0 {
+			return nil
+		}
+		return p.chunk(e)
+	}
+	return nil // devices and pipes are not part of a site
+}
+
+// chunk takes one piece of the current file.
+func (p *tocParser) chunk(e *tocEntry) error {
+	if p.file == nil {
+		return fmt.Errorf("%w: %.200q: a chunk of no file", ErrFormat, e.Name)
+	}
+	at := p.file.Size - p.left
+	size := e.ChunkSize
+	if size == 0 {
+		size = p.left
+	}
+	if e.ChunkOffset != at || size <= 0 || size > p.left || e.Offset <= 0 || e.Offset >= p.end || e.InnerOffset < 0 {
+		return fmt.Errorf("%w: %.200q: chunk of %d bytes at %d makes no sense", ErrFormat, p.file.Name, size, e.ChunkOffset)
+	}
+	if e.ChunkDigest == "" || size > tree.MaxChunk || e.InnerOffset > maxSpan {
+		return fmt.Errorf("%.200q: %w", p.file.Name, ErrNoTOC)
+	}
+	sum, err := parseSHA256(e.ChunkDigest)
+	if err != nil {
+		return fmt.Errorf("%.200q: %w", p.file.Name, err)
+	}
+	p.left -= size
+	p.chunks = append(p.chunks, tree.Chunk{Digest: sum, Size: size, Offset: at, Inner: e.InnerOffset, Member: uint32(len(p.starts))})
+	p.starts = append(p.starts, e.Offset)
+	if len(p.starts) > 4*tree.MaxNodes {
+		return fmt.Errorf("%w: more than %d chunks", ErrFormat, 4*tree.MaxNodes)
+	}
+	return nil
+}
+
+func parseSHA256(s string) (sum tree.Digest, err error) {
+	d, err := digest.Parse(s)
+	if err != nil || d.Algorithm() != digest.SHA256 {
+		return sum, fmt.Errorf("chunk digest %.100q: %w", s, ErrNoTOC)
+	}
+	_, err = hex.Decode(sum[:], []byte(d.Encoded()))
+	return sum, err
+}
+
+// finishFile adds the file whose chunks have all been read.
+func (p *tocParser) finishFile() error {
+	if p.file == nil {
+		return nil
+	}
+	if p.left != 0 {
+		return fmt.Errorf("%w: %.200q: its chunks miss %d bytes", ErrFormat, p.file.Name, p.left)
+	}
+	f := p.file
+	p.file = nil
+	return p.all.add(f.Name, entry{kind: tree.File, chunks: p.chunks})
+}
+
+// apply tells the builder which ranges of the blob there are. A member ends
+// where the next one begins.
+func (p *tocParser) apply(b *tree.Builder, layer int) error {
+	offsets := slices.Compact(slices.Sorted(slices.Values(p.starts)))
+	members := make(map[int64]uint32, len(offsets))
+	for i, off := range offsets {
+		end := p.end
+		if i+1 < len(offsets) {
+			end = offsets[i+1]
+		}
+		members[off] = b.AddMember(layer, off, end-off)
+	}
+	for _, e := range p.all.list {
+		for i := range e.chunks {
+			e.chunks[i].Member = members[p.starts[e.chunks[i].Member]]
+		}
+	}
+	return p.all.apply(b)
+}

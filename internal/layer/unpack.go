@@ -1,0 +1,46 @@
+package layer
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// Unpack reads the chunks of member m of t out of r, which holds the member's
+// bytes of the blob, and hands to keep those that are what their digest says.
+// It needs no more of r than the last chunk takes. An error tells of the first
+// chunk that is not right; others may have been kept all the same.
+func Unpack(t *tree.Tree, m tree.Member, r io.Reader, keep Keep) error {
+	z, err := decompress(r)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	var first error
+	var at int64
+	var buf []byte
+	for i := m.First; i < m.First+m.Count; i++ {
+		c := t.Chunk(i)
+		if _, err := io.CopyN(io.Discard, z, c.Inner-at); err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		if int64(cap(buf)) < c.Size {
+			buf = make([]byte, c.Size)
+		}
+		data := buf[:c.Size]
+		if _, err := io.ReadFull(z, data); err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		at = c.Inner + c.Size
+		if sha256.Sum256(data) != c.Digest {
+			if first == nil {
+				first = fmt.Errorf("%w: chunk %x is not what its digest says", ErrFormat, c.Digest[:8])
+			}
+			continue
+		}
+		keep(c.Digest, data)
+	}
+	return first
+}
