@@ -1,0 +1,165 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const (
+	// pageSize is asked for: docker-registry refuses more, others give less.
+	pageSize = "1000"
+	// maxPages and maxNames bound listings; a page that names itself as the
+	// next would otherwise be read for ever.
+	maxPages = 1000
+	maxNames = 100_000
+	// maxPage is the size of one answer in bytes. 1000 of the longest names
+	// take 260 KB, but some registries know no pages.
+	maxPage = 8 << 20
+)
+
+// Repositories lists what the registry's catalog names, sorted. The catalog is
+// not in the distribution spec and many registries refuse it. Names outside of
+// the spec's grammar are left out, and at most 100,000 are returned.
+//
+// Errors:
+//   - fs.ErrPermission when the registry refuses (401, 403).
+//   - fs.ErrNotExist when it has no catalog (404).
+//   - ErrUnavailable otherwise.
+func (c *Client) Repositories(ctx context.Context) ([]string, error) {
+	var names []string
+	r := request{path: "_catalog", what: "the list of repositories"}
+	err := c.pages(ctx, r, func(data []byte) (int, error) {
+		var page struct{ Repositories []string }
+		err := json.Unmarshal(data, &page)
+		names = append(names, page.Repositories...)
+		return len(names), err
+	})
+	return listing(names, ValidRepository), err
+}
+
+// Tags lists the tags of a repository, sorted. Tags outside of the spec's
+// grammar are left out, and at most 100,000 are returned.
+//
+// Errors:
+//   - fs.ErrNotExist when the registry has no such repository, or repo is not a
+//     valid name (nothing is sent then).
+//   - fs.ErrPermission on 401 and 403.
+//   - ErrUnavailable otherwise.
+func (c *Client) Tags(ctx context.Context, repo string) ([]string, error) {
+	if err := checkRepository(repo); err != nil {
+		return nil, err
+	}
+	var names []string
+	err := c.pages(ctx, tagsOf(repo), func(data []byte) (int, error) {
+		var page struct{ Tags []string }
+		err := json.Unmarshal(data, &page)
+		names = append(names, page.Tags...)
+		return len(names), err
+	})
+	return listing(names, ValidTag), err
+}
+
+// HasRepository reports whether the registry knows the repository. That it is
+// not known is no error; else the errors are those of Tags.
+func (c *Client) HasRepository(ctx context.Context, repo string) (bool, error) {
+	if !ValidRepository(repo) {
+		return false, nil
+	}
+	r := tagsOf(repo)
+	r.method, r.query = http.MethodGet, "n=1"
+	res, err := c.do(ctx, &r)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer res.Body.Close()
+	_, err = readAll(res.Body, maxPage, c.what(&r))
+	return err == nil, err
+}
+
+func tagsOf(repo string) request {
+	return request{path: repo + "/tags/list", scope: scope{repository: repo}, what: "the tags of " + repo}
+}
+
+// pages reads r and the pages that follow it. add takes one and returns how
+// many names there are by now.
+func (c *Client) pages(ctx context.Context, r request, add func([]byte) (int, error)) error {
+	r.method, r.query = http.MethodGet, "n="+pageSize
+	seen := map[string]bool{}
+	for range maxPages {
+		next, err := c.page(ctx, &r, add)
+		if err != nil || next == nil || seen[next.String()] {
+			return err
+		}
+		seen[next.String()] = true
+		r.url = next
+	}
+	return nil
+}
+
+// page reads one page and returns where the next is, nil after the last one.
+func (c *Client) page(ctx context.Context, r *request, add func([]byte) (int, error)) (*url.URL, error) {
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	data, err := readAll(res.Body, maxPage, c.what(r))
+	if err != nil {
+		return nil, err
+	}
+	n, err := add(data)
+	if err != nil {
+		return nil, nonsense(c.what(r), "the answer is not a list: %v", err)
+	}
+	if n >= maxNames {
+		return nil, nil
+	}
+	return c.nextPage(res), nil
+}
+
+// nextPage is the target of the Link header with rel="next". One that leaves
+// the list which was asked for is none.
+func (c *Client) nextPage(res *http.Response) *url.URL {
+	for _, link := range strings.Split(strings.Join(res.Header.Values("Link"), ","), ",") {
+		target, params, _ := strings.Cut(strings.TrimSpace(link), ">")
+		target, ok := strings.CutPrefix(target, "<")
+		if !ok || !strings.Contains(strings.ReplaceAll(params, `"`, ""), "rel=next") {
+			continue
+		}
+		u, err := res.Request.URL.Parse(target)
+		if err == nil && u.Host == c.host && u.Path == res.Request.URL.Path && u.RawQuery != res.Request.URL.RawQuery {
+			u.Scheme, u.User, u.Fragment = c.scheme, nil, "" // behind proxies registries do not know their scheme
+			return u
+		}
+	}
+	return nil
+}
+
+func listing(names []string, valid func(string) bool) []string {
+	names = slices.DeleteFunc(names, func(s string) bool { return !valid(s) })
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxNames)]
+}
+
+// readAll reads a body that has at most limit bytes.
+func readAll(body io.Reader, limit int64, what string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, nonsense(what, "the answer is longer than %d bytes", limit)
+	}
+	return data, nil
+}

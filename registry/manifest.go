@@ -1,0 +1,177 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// MaxManifest is the largest manifest or index in bytes, the size that the
+// distribution spec asks all registries to take.
+const MaxManifest = 4 << 20
+
+// The media types of what a tag can name.
+const (
+	dockerManifestList = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerManifest     = "application/vnd.docker.distribution.manifest.v2+json"
+)
+
+var manifestTypes = []string{ocispec.MediaTypeImageIndex, ocispec.MediaTypeImageManifest, dockerManifestList, dockerManifest}
+
+// Manifest is a manifest or an index as the registry keeps it.
+type Manifest struct {
+	MediaType string
+	Digest    digest.Digest // of Bytes
+	Bytes     []byte        // at most MaxManifest, verified
+}
+
+// Manifest reads the manifest or index that reference, a tag or a digest,
+// names. It is verified: against the digest that was asked for, or the one
+// that the registry says the tag has. A registry that says none is believed.
+//
+// Errors:
+//   - fs.ErrNotExist on 404, and for an invalid repo or reference (nothing is
+//     sent then).
+//   - fs.ErrPermission on 401 and 403.
+//   - ErrMismatch when the bytes are not those of the digest.
+//   - ErrUnavailable otherwise, also when the manifest is larger than
+//     MaxManifest, or of two minds about what it is.
+func (c *Client) Manifest(ctx context.Context, repo, reference string) (Manifest, error) {
+	r, want, err := manifestRequest(http.MethodGet, repo, reference)
+	if err != nil {
+		return Manifest{}, err
+	}
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer res.Body.Close()
+	data, err := readAll(res.Body, MaxManifest, c.what(r))
+	if err != nil {
+		return Manifest{}, err
+	}
+	if want == "" {
+		if want, err = c.announced(r, res); err != nil {
+			return Manifest{}, err
+		}
+	}
+	if want == "" {
+		want = digest.FromBytes(data)
+	}
+	if got := want.Algorithm().FromBytes(data); got != want {
+		return Manifest{}, mismatch(c.what(r), "the digest of what came is %s, not %s", got, want)
+	}
+	mediaType, err := manifestType(res.Header.Get("Content-Type"), data)
+	if err != nil {
+		return Manifest{}, nonsense(c.what(r), "%v", err)
+	}
+	return Manifest{MediaType: mediaType, Digest: want, Bytes: data}, nil
+}
+
+// Head returns the digest that a tag has now, without its manifest where the
+// registry can do that. Its errors are those of Manifest.
+func (c *Client) Head(ctx context.Context, repo, tag string) (digest.Digest, error) {
+	if err := checkTag(tag); err != nil {
+		return "", err
+	}
+	d, err := c.head(ctx, repo, tag, scope{repository: repo})
+	if err != nil || d != "" {
+		return d, err
+	}
+	m, err := c.Manifest(ctx, repo, tag)
+	return m.Digest, err
+}
+
+// head is a HEAD of a tag or digest. The digest is "" when the registry does
+// not say it, or takes no HEAD.
+func (c *Client) head(ctx context.Context, repo, reference string, s scope) (digest.Digest, error) {
+	r, _, err := manifestRequest(http.MethodHead, repo, reference)
+	if err != nil {
+		return "", err
+	}
+	r.scope = s
+	r.want = []int{http.StatusOK, http.StatusMethodNotAllowed, http.StatusNotImplemented}
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return "", nil
+	}
+	return c.announced(r, res)
+}
+
+// manifestRequest checks what is asked for; want is the digest when reference
+// is one.
+func manifestRequest(method, repo, reference string) (r *request, want digest.Digest, err error) {
+	if err := checkRepository(repo); err != nil {
+		return nil, "", err
+	}
+	separator := ":"
+	if strings.Contains(reference, ":") {
+		want, err = checkDigest(reference)
+		separator = "@"
+	} else {
+		err = checkTag(reference)
+	}
+	return &request{
+		method: method,
+		path:   repo + "/manifests/" + reference,
+		header: http.Header{"Accept": {strings.Join(manifestTypes, ", ")}},
+		scope:  scope{repository: repo},
+		what:   "manifest " + repo + separator + reference,
+	}, want, err
+}
+
+// checkDigest gives strings that are no digest the error of one that no
+// registry has.
+func checkDigest(s string) (digest.Digest, error) {
+	d, err := digest.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a digest (%w): %w", cut(s), err, fs.ErrNotExist)
+	}
+	return d, nil
+}
+
+// announced is the digest in the answer's header, "" when there is none.
+func (c *Client) announced(r *request, res *http.Response) (digest.Digest, error) {
+	value := res.Header.Get("Docker-Content-Digest")
+	if value == "" {
+		return "", nil
+	}
+	d, err := digest.Parse(value)
+	if err != nil {
+		return "", nonsense(c.what(r), "the answer's digest %q: %v", value, err)
+	}
+	return d, nil
+}
+
+// manifestType is what the answer says the manifest is, or else what the
+// manifest says. Where both speak they must agree: bytes that are read as an
+// index by some and as an image by others hide one of the two
+// (CVE-2021-41190).
+func manifestType(header string, data []byte) (string, error) {
+	var inside struct {
+		MediaType string `json:"mediaType"`
+	}
+	if err := json.Unmarshal(data, &inside); err != nil {
+		return "", fmt.Errorf("the manifest is not JSON: %w", err)
+	}
+	outside, _, err := mime.ParseMediaType(header)
+	switch {
+	case inside.MediaType == "":
+		return outside, nil
+	case err == nil && slices.Contains(manifestTypes, outside) && outside != inside.MediaType:
+		return "", fmt.Errorf("the manifest came as %s and says that it is %s", outside, clean(inside.MediaType))
+	}
+	return inside.MediaType, nil
+}
