@@ -1,0 +1,221 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math/bits"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// walkInterval is how often the folder is walked when nothing happens, to
+	// see what other processes have stored in it.
+	walkInterval = 5 * time.Minute
+	// walkShare bounds the time that these walks take: one part in so many.
+	walkShare = 100
+	// lockPoll is how often the lock of eviction is tried: a blocking flock
+	// could not be given up.
+	lockPoll = 20 * time.Millisecond
+	// futileInterval is how long eviction rests after it found too little that
+	// may go: all was read within the last seconds, or is not the cache's.
+	futileInterval = time.Second
+)
+
+// Eviction begins above high and ends at low, in bytes; in between there is
+// room for what comes in while it works.
+func high(limit int64) int64 { return limit - limit/20 } // 95 %
+func low(limit int64) int64  { return limit - limit/10 } // 90 %
+
+// round lets others ask for a round of eviction and wait for its end.
+type round struct {
+	wanted chan struct{}
+
+	mu     sync.Mutex // guards all below
+	end    chan struct{}
+	closed bool
+	futile time.Time // when a round last ended above high
+}
+
+func (r *round) init() {
+	r.wanted = make(chan struct{}, 1)
+	r.end = make(chan struct{})
+}
+
+// kick asks for a round. False means that there is no point: one that has just
+// ended found too little to remove.
+func (r *round) kick(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || now.Sub(r.futile) < futileInterval {
+		return false
+	}
+	select {
+	case r.wanted <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// ended is closed at the end of the round that is under way, or of the next.
+func (r *round) ended() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end
+}
+
+func (r *round) finish(futile time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.futile = futile
+	if !r.closed {
+		close(r.end)
+		r.end = make(chan struct{})
+	}
+}
+
+// close lets nobody wait any more.
+func (r *round) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.closed = true
+		close(r.end)
+	}
+}
+
+// keepSmall walks the folder, evicts where it is too large, and does so again
+// when somebody asks and from time to time.
+func (s *Store) keepSmall(ctx context.Context) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		s.round.finish(s.trim(ctx))
+		timer := time.NewTimer(max(walkInterval, walkShare*time.Since(began)))
+		select {
+		case <-s.round.wanted:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// trim walks the folder and evicts down to low where more than high is in use.
+// It returns when it found that this cannot be reached, if so.
+func (s *Store) trim(ctx context.Context) (futile time.Time) {
+	if !s.dir.lockEviction(ctx) {
+		return s.now()
+	}
+	defer s.dir.unlockEviction()
+	ages, ok := s.count(ctx)
+	if !ok {
+		return s.now()
+	}
+	limit := s.room()
+	if used, _ := s.usage.get(); used > high(limit) {
+		s.evict(ctx, ages, used-low(limit))
+	}
+	if used, _ := s.usage.get(); used > high(limit) {
+		return s.now()
+	}
+	return futile
+}
+
+// lockEviction waits until no other process evicts. False means that ctx ended
+// or that there is no locking here.
+func (f *folder) lockEviction(ctx context.Context) bool {
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for {
+		err := retry(func() error { return unix.Flock(int(f.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err == nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (f *folder) unlockEviction() { _ = unix.Flock(int(f.lock.Fd()), unix.LOCK_UN) }
+
+// count walks the folder to see how much is in it and how old it is. What was
+// read just now is in use but has no age.
+func (s *Store) count(ctx context.Context) (*ages, bool) {
+	var a ages
+	var bytes, files int64
+	a.now = s.now()
+	ok := s.dir.walk(ctx, s.usage.enter, func(c content) {
+		bytes += c.bytes
+		files++
+		if !s.recent.has(c.key, a.now) {
+			a.add(c)
+		}
+	})
+	if !ok {
+		return nil, false
+	}
+	s.usage.walked(bytes+s.dir.documentBytes(), files)
+	return &a, true
+}
+
+// evict removes the oldest contents, some excess bytes of them.
+func (s *Store) evict(ctx context.Context, a *ages, excess int64) {
+	oldest, rest := a.cut(excess)
+	s.dir.walk(ctx, func(int) {}, func(c content) {
+		age := a.index(c)
+		if age < oldest || age == oldest && rest <= 0 || s.recent.has(c.key, s.now()) {
+			return
+		}
+		if age == oldest {
+			rest -= c.bytes
+		}
+		s.evictOne(c)
+	})
+}
+
+func (s *Store) evictOne(c content) {
+	err := s.dir.root.Remove(path(c.key))
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) && s.quiet.ok(s.now()) {
+			s.log.Warn("cannot evict", "content", short(c.key), "error", err)
+		}
+		return
+	}
+	s.open.drop(c.key)
+	s.usage.removed(c.key, c.bytes)
+	s.evicted.Add(1)
+	s.evictedBytes.Add(c.bytes)
+}
+
+// ages is how many bytes were last used how long ago: exact below 64 ms, then
+// 64 steps for every doubling. It stands for a sorted list of millions of files.
+type ages struct {
+	now   time.Time
+	bytes [59 * 64]int64
+}
+
+func (a *ages) add(c content) { a.bytes[a.index(c)] += c.bytes }
+
+func (a *ages) index(c content) int {
+	ms := uint64(max(0, a.now.Sub(c.modified).Milliseconds()))
+	shift := max(0, bits.Len64(ms)-7)
+	return shift*64 + int(ms>>shift)
+}
+
+// cut finds what to remove for excess bytes: all that is older than oldest,
+// and rest bytes of that age.
+func (a *ages) cut(excess int64) (oldest int, rest int64) {
+	for i := len(a.bytes) - 1; i >= 0; i-- {
+		if a.bytes[i] >= excess {
+			return i, excess
+		}
+		excess -= a.bytes[i]
+	}
+	return -1, 0
+}

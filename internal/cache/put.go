@@ -1,0 +1,115 @@
+package cache
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// evictionWait is how long a Put waits for eviction to make room. A round over
+// a million files takes seconds; a caller who waits longer than a fetch takes
+// is better served without the cache.
+const evictionWait = 2 * time.Second
+
+// Put keeps data as the content k. ErrCorrupt means that data is not that;
+// every other error only means that it was not kept, ErrFull that there was no
+// room. When the cache is full, Put waits a moment for eviction.
+func (s *Store) Put(k Key, data []byte) error {
+	if sha256.Sum256(data) != k {
+		return fmt.Errorf("content %s: %w", short(k), ErrCorrupt)
+	}
+	size, modified, ok := s.dir.has(k)
+	if ok && size == int64(len(data)) {
+		s.touch(k, modified)
+		return nil
+	}
+	need := onDisk(int64(len(data)))
+	if err := s.take(need); err != nil {
+		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
+	}
+	if err := s.store(k, data); err != nil {
+		s.usage.fail(need)
+		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
+	}
+	s.usage.placed(k, need)
+	if ok { // it had another size: damaged, and replaced now
+		s.usage.removed(k, onDisk(size))
+	}
+	return nil
+}
+
+func (s *Store) store(k Key, data []byte) error {
+	tmp, err := s.scratch.write(false, data)
+	if err != nil {
+		return err
+	}
+	err = s.dir.root.Rename(tmp, path(k))
+	if errors.Is(err, fs.ErrNotExist) { // the first of its shard
+		_ = s.dir.root.Mkdir(shard(k), 0o700)
+		err = s.dir.root.Rename(tmp, path(k))
+	}
+	if err != nil {
+		s.scratch.remove(tmp)
+	}
+	return err
+}
+
+// take reserves n bytes, and waits for eviction where there is no room.
+func (s *Store) take(n int64) error {
+	if n > s.limit {
+		return ErrFull
+	}
+	deadline := time.NewTimer(evictionWait)
+	defer deadline.Stop()
+	// A round that was under way may have ended without knowing of this need:
+	// the second wait sees a whole one.
+	for range 3 {
+		ended := s.round.ended()
+		limit := s.room()
+		used, ok := s.usage.take(n, limit)
+		begins := used > high(limit) && s.round.kick(s.now())
+		if ok {
+			return nil
+		}
+		if !begins || n > limit {
+			break
+		}
+		select {
+		case <-ended:
+		case <-deadline.C:
+			return ErrFull
+		}
+	}
+	return ErrFull
+}
+
+// room is how large the cache may be: what the caller of Open said, or what
+// the disk leaves.
+func (s *Store) room() int64 {
+	_, free := s.dir.space()
+	used, _ := s.usage.get()
+	return min(s.limit, max(0, used+free-s.reserve))
+}
+
+// noRoom gives errors of a full or read-only disk their kind, and mentions them
+// in the log, where they would be too many.
+func (s *Store) noRoom(err error) error {
+	if errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	for _, e := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS} {
+		if errors.Is(err, e) {
+			err = fmt.Errorf("%w (%w)", ErrFull, err)
+			break
+		}
+	}
+	s.refused.Add(1)
+	if s.quiet.ok(s.now()) {
+		s.log.Warn("cannot store", "error", err)
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package cache
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// verifyWhole is the size in bytes up to which a content is read and hashed
+	// with every call: 0.5 ms, while the kernel's page cache above makes calls
+	// rare. A larger one is hashed when it is opened.
+	verifyWhole = 1 << 20
+	// touchInterval is how old the modification time of a content that is used
+	// may get. It is the clock of eviction, which may be coarse, while writing
+	// an inode for every read is slow.
+	touchInterval = time.Hour
+)
+
+// buffers are for contents that do not fit into what the caller gave.
+var buffers = sync.Pool{New: func() any { b := make([]byte, verifyWhole); return &b }}
+
+// Has tells whether a content is there, without verifying it.
+func (s *Store) Has(k Key) bool {
+	_, _, ok := s.dir.has(k)
+	return ok
+}
+
+// ReadAt reads from the content k of size bytes at offset off, as io.ReaderAt
+// says: fewer than len(p) bytes come with an error, which is io.EOF at the end
+// of the content. The bytes were verified. fs.ErrNotExist means that the
+// content is not there or was damaged: fetch it again.
+func (s *Store) ReadAt(k Key, size int64, p []byte, off int64) (int, error) {
+	if off < 0 || size < 0 {
+		return 0, fmt.Errorf("content %s: read at %d of %d: %w", short(k), off, size, fs.ErrInvalid)
+	}
+	read := s.readLarge
+	if size <= verifyWhole {
+		read = s.readSmall
+	}
+	want := max(0, min(int64(len(p)), size-off))
+	if err := read(k, size, p, off, want); err != nil {
+		s.misses.Add(1)
+		return 0, err
+	}
+	s.hits.Add(1)
+	if want < int64(len(p)) {
+		return int(want), io.EOF
+	}
+	return int(want), nil
+}
+
+// Bytes is the whole content k of size bytes, verified. Errors are as with
+// ReadAt.
+func (s *Store) Bytes(k Key, size int64) ([]byte, error) {
+	b, err := s.whole(k, size, nil)
+	if err != nil {
+		s.misses.Add(1)
+		return nil, err
+	}
+	s.hits.Add(1)
+	return b, nil
+}
+
+// readSmall reads all of a content into p if it fits, and else aside.
+func (s *Store) readSmall(k Key, size int64, p []byte, off, want int64) error {
+	if off == 0 && want == size {
+		_, err := s.whole(k, size, p)
+		return err
+	}
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	data, err := s.whole(k, size, *b)
+	if err == nil && want > 0 {
+		copy(p, data[off:])
+	}
+	return err
+}
+
+// whole reads and verifies a content into buf, or into new memory where that
+// is too small. Nothing is allocated before the file was found to be as large.
+func (s *Store) whole(k Key, size int64, buf []byte) ([]byte, error) {
+	f, err := s.dir.openFile(k)
+	if err != nil {
+		return nil, s.missing(k, err, 0)
+	}
+	defer f.close()
+	if f.state.size != size {
+		return nil, s.check(k, size, f)
+	}
+	if int64(len(buf)) < size {
+		buf = make([]byte, size)
+	}
+	buf = buf[:size]
+	if _, err := f.ReadAt(buf, 0); err != nil {
+		return nil, s.missing(k, err, size)
+	}
+	if sha256.Sum256(buf) != k {
+		return nil, s.missing(k, errContents, size)
+	}
+	s.touch(k, f.state.modified())
+	return buf, nil
+}
+
+// readLarge reads from a file that was hashed since it was last changed.
+func (s *Store) readLarge(k Key, size int64, p []byte, off, want int64) error {
+	// A file changes at most when it is touched, evicted or damaged: the second
+	// try sees it anew, the third one is for bad luck.
+	for range 3 {
+		o, err := s.open.get(k)
+		if err != nil {
+			return err
+		}
+		err = s.readOpen(o, size, p[:want], off)
+		if err != nil {
+			s.open.discard(o)
+		}
+		s.open.put(o)
+		if err != errChanged {
+			return err
+		}
+	}
+	return s.missing(k, errChanged, size)
+}
+
+func (s *Store) readOpen(o *openFile, size int64, p []byte, off int64) error {
+	f, err := s.verified(o, size)
+	if err != nil {
+		return err
+	}
+	if _, err := f.ReadAt(p, off); err != nil {
+		return s.missing(o.key, err, size)
+	}
+	s.touch(o.key, f.state.modified())
+	return nil
+}
+
+// verified opens and hashes the file of o, unless that was done. errChanged
+// means that somebody has written to it since.
+func (s *Store) verified(o *openFile, size int64) (file, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ok && o.file.changed() {
+		return file{}, errChanged
+	}
+	if o.ok {
+		return o.file, wrongSize(o.key, o.file.state.size, size)
+	}
+	f, err := s.dir.openFile(o.key)
+	if err != nil {
+		return file{}, s.missing(o.key, err, 0)
+	}
+	if err := s.check(o.key, size, f); err != nil {
+		f.close()
+		return file{}, err
+	}
+	o.file, o.ok = f, true
+	return f, nil
+}
+
+// check says who is wrong when a file is not of the size that the caller names:
+// sizes come from the network, and a lie there must not remove what is good.
+func (s *Store) check(k Key, size int64, f file) error {
+	if err := f.matches(k); err != nil {
+		return s.missing(k, err, f.state.size)
+	}
+	return wrongSize(k, f.state.size, size)
+}
+
+func wrongSize(k Key, is, want int64) error {
+	if is == want {
+		return nil
+	}
+	return fmt.Errorf("content %s has %d bytes, and not %d: %w", short(k), is, want, fs.ErrNotExist)
+}
+
+// touch notes that a content was used.
+func (s *Store) touch(k Key, modified time.Time) {
+	now := s.now()
+	s.recent.add(k, now)
+	if now.Sub(modified) < touchInterval {
+		return
+	}
+	_ = s.dir.root.Chtimes(path(k), now, now) // a read-only disk: eviction is less exact
+}
+
+// missing is the error for a content that cannot be read because of err. A
+// file that is itself the reason is removed; size is what it took.
+func (s *Store) missing(k Key, err error, size int64) error {
+	switch {
+	case errors.Is(err, fs.ErrClosed):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("content %s: %w", short(k), fs.ErrNotExist)
+	case !passing(err):
+		s.remove(k, err, size)
+	}
+	return fmt.Errorf("content %s: %w (%v)", short(k), fs.ErrNotExist, err)
+}
+
+// passing tells whether an error says nothing about the file.
+func passing(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes a damaged file away, and says so once: who comes later does not
+// find it. The caller must not hold its open file's entry as good.
+func (s *Store) remove(k Key, why error, size int64) {
+	err := s.dir.root.Remove(path(k))
+	switch {
+	case err == nil:
+		s.damages.Add(1)
+		s.usage.removed(k, onDisk(size))
+		s.log.Warn("damaged content removed", "content", short(k), "reason", why)
+	case errors.Is(err, fs.ErrNotExist):
+	case s.quiet.ok(s.now()):
+		s.log.Warn("damaged content cannot be removed", "content", short(k), "reason", why, "error", err)
+	}
+}
