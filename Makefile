@@ -1,0 +1,102 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.ONESHELL:
+.DELETE_ON_ERROR:
+.PHONY: help build demo test lint unit e2e all race single check fuzz packages clean
+
+# The tools are built from their Go modules with the Go at hand; one that was
+# built with an older Go cannot read code for a newer one.
+STATICCHECK_VERSION := v0.8.2
+GOLANGCI_VERSION := v2.15.0
+TOOLS := .tools/$(shell go env GOVERSION)
+STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+DEMO_PACKAGES := ca-certificates curl docker-registry fuse3 nginx
+# gcc is for the race detector; the font is for chromium, which needs one.
+TEST_PACKAGES := $(DEMO_PACKAGES) apache2-utils chromium docker.io docker-compose fonts-dejavu-core \
+	gcc libc6-dev skopeo umoci
+
+# Mounting with allow_other, dockerd and nginx's other user need root. Only the
+# test binaries get it: what go builds stays ours.
+ifneq ($(shell id -u),0)
+AS_ROOT := -exec 'sudo -E env PATH=$(PATH) GOCACHE=/root/.cache/go-build'
+endif
+
+# One package at a time: the mounted ones start servers and measure time. -v and
+# the filter find skipped tests; REGFS_TEST_ALL makes them failures at once.
+GOTEST = REGFS_TEST_ALL=1 go test -v -count=1 -p 1 -timeout 15m $(AS_ROOT) $(1) 2>&1 | awk -f scripts/gotest.awk
+
+UNIT = $$(go list ./... | grep -v /internal/e2e)
+
+FUZZTIME ?= 20s
+
+help: ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bundle, upload and regfs into bin/, static
+	@mkdir -p bin
+	@CGO_ENABLED=0 go build -trimpath -ldflags=-s -o bin/ ./cmd/...
+
+demo: ## publish app/ twice and serve it here until Ctrl-C; CHECK=1 compares every file and ends
+	@scripts/install.sh $(DEMO_PACKAGES)
+	@$(MAKE) --no-print-directory build
+	@CHECK=$(CHECK) scripts/demo.sh
+
+test: ## install what is missing and run everything: lint, tests, -race, GOMAXPROCS=1, the demo
+	@begin=$$SECONDS
+	for step in packages lint all race single check; do
+		echo "== $$step"
+		$(MAKE) --no-print-directory $$step
+	done
+	echo "make test: passed in $$(( (SECONDS - begin) / 60 )) min $$(( (SECONDS - begin) % 60 )) s"
+
+lint: $(STATICCHECK) $(GOLANGCI) ## gofmt, go vet, staticcheck, golangci-lint
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
+	[[ -z $$unformatted ]] || { echo "gofmt -w is due on:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	$(GOLANGCI) run
+
+unit: ## the tests of the packages
+	@$(call GOTEST,$(UNIT))
+
+e2e: ## the tests of the commands as users meet them: registry, mount, nginx, browser, containers
+	@$(call GOTEST,./internal/e2e)
+
+all: # unit and e2e
+	@$(call GOTEST,./...)
+
+race: ## all tests with the race detector
+	@$(call GOTEST,-race ./...)
+
+single: ## all tests on one processor: some failures are only visible like this
+	@export GOMAXPROCS=1
+	$(call GOTEST,./...)
+
+check: # the demo, twice: it must work over its own traces
+	@$(MAKE) --no-print-directory demo CHECK=1
+	$(MAKE) --no-print-directory demo CHECK=1
+
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	@git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"
+		done
+	done
+
+packages:
+	@scripts/install.sh $(TEST_PACKAGES)
+
+clean: ## remove what was built and what the demo keeps
+	rm -rf --one-file-system bin images test-artifacts .tools .data/demo
+
+$(STATICCHECK):
+	@GOBIN=$(CURDIR)/$(TOOLS) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	mv $(TOOLS)/staticcheck $@
+
+$(GOLANGCI):
+	@GOBIN=$(CURDIR)/$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
