@@ -123,7 +123,7 @@ func (c *Client) sendAs(ctx context.Context, at *lazy[session], r *request) (*ht
 	if err != nil {
 		return nil, fail(err)
 	}
-	if r.body != nil { // from here on it is pace that watches
+	if r.size > 0 { // from here on it is pace that watches
 		patience.Stop()
 		req.Body = newPace(req.Body, c.limits.send, cancel)
 	}
@@ -161,6 +161,10 @@ func (c *Client) build(ctx context.Context, r *request) (*http.Request, error) {
 			return nil, err
 		}
 		req.ContentLength = r.size
+		if r.size == 0 { // a body of length 0 would be sent in chunks
+			req.Body.Close()
+			req.Body = http.NoBody
+		}
 	}
 	return req, nil
 }

@@ -31,7 +31,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == io.EOF && v.left > 0:
-		v.err = mismatch(v.what, "the body ended %d bytes too early", v.left)
+		v.err = mismatch(v.what, "it ends %d bytes too early", v.left)
 	case err == io.EOF:
 		v.err = v.verdict()
 	case err != nil:
@@ -47,7 +47,7 @@ func (v *verifier) finish() error {
 	n, err := io.ReadFull(v.ReadCloser, more[:])
 	switch {
 	case n > 0:
-		return mismatch(v.what, "the body is longer than it should be")
+		return mismatch(v.what, "it is longer than it should be")
 	case err != io.EOF:
 		return err
 	}
@@ -57,7 +57,7 @@ func (v *verifier) finish() error {
 // verdict is what is returned in place of io.EOF.
 func (v *verifier) verdict() error {
 	if v.sum != nil && !v.sum.Verified() {
-		return mismatch(v.what, "the bytes that came do not have the digest %s", v.digest)
+		return mismatch(v.what, "the content does not have the digest %s", v.digest)
 	}
 	return io.EOF
 }

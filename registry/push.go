@@ -1,0 +1,155 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// pushWorkers is how many blobs are looked up and sent at once: as docker's
+// max-concurrent-uploads, rounded down.
+const pushWorkers = 4
+
+// Progress is how far a push is. Blobs are configurations and layers;
+// manifests, which are small, are not counted.
+type Progress struct {
+	Blobs, There, Sent           int   // in all; found in the registry; sent
+	Bytes, ThereBytes, SentBytes int64 // of these
+	Manifests, SentManifests     int
+}
+
+// Pushed is what became of a push.
+type Pushed struct {
+	Digest digest.Digest // of what the tag names now
+	Progress
+}
+
+// push is one push under way.
+type push struct {
+	*Client
+	*plan
+	repo, tag string
+
+	mu       sync.Mutex // guards progress, and report is called under it
+	progress Progress
+	report   func(Progress)
+}
+
+// Push sends the version named tag of the OCI image layout in dir to repo:tag.
+// It sends only what the registry lacks, blobs before the manifests that name
+// them and the tag's manifest last, so that a tag never names what is not
+// there; after an interruption it continues with what is missing. All that is
+// sent is verified against its digest, and manifests keep their bytes.
+//
+// report, if not nil, is called often while Push runs, never twice at once.
+//
+// Errors:
+//   - fs.ErrNotExist when dir is no layout or has no such version, when a blob
+//     is neither in the layout nor in the registry, or when repo or tag is not
+//     valid.
+//   - fs.ErrPermission on 401 and 403.
+//   - ErrMismatch when a file of the layout does not have its digest or size;
+//     the error names it.
+//   - ErrUnavailable when the registry cannot be reached or does not take it.
+func (c *Client) Push(ctx context.Context, dir, repo, tag string, report func(Progress)) (Pushed, error) {
+	if err := errors.Join(checkRepository(repo), checkTag(tag)); err != nil {
+		return Pushed{}, err
+	}
+	l := layout{dir}
+	root, data, err := l.root(tag)
+	if err != nil {
+		return Pushed{}, err
+	}
+	plan, err := l.plan(root, data)
+	if err != nil {
+		return Pushed{}, err
+	}
+	p := &push{Client: c, plan: plan, repo: repo, tag: tag, report: report}
+	p.count(func(n *Progress) {
+		n.Blobs, n.Manifests = len(plan.blobs), len(plan.manifests)
+		for _, b := range plan.blobs {
+			n.Bytes += b.Size
+		}
+	})
+	if err := p.sendBlobs(ctx); err != nil {
+		return Pushed{Progress: p.progress}, err
+	}
+	err = p.sendManifests(ctx)
+	return Pushed{Digest: root.Digest, Progress: p.progress}, err
+}
+
+// count changes the progress and reports it.
+func (p *push) count(change func(*Progress)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.progress)
+	if p.report != nil {
+		p.report(p.progress)
+	}
+}
+
+func (p *push) scope() scope { return scope{repository: p.repo, push: true} }
+
+func (p *push) sendBlobs(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(pushWorkers)
+	for _, desc := range p.plan.blobs {
+		group.Go(func() error { return p.sendBlob(ctx, desc) })
+	}
+	return group.Wait()
+}
+
+// sendManifests sends the manifests in their order. All but the root are sent
+// by digest, the root by the tag.
+func (p *push) sendManifests(ctx context.Context) error {
+	for i, doc := range p.manifests {
+		reference := string(doc.desc.Digest)
+		if i == len(p.manifests)-1 {
+			reference = p.tag
+		}
+		d, err := p.head(ctx, p.repo, reference, p.scope())
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case err == nil && (d == doc.desc.Digest || doc.bytes == nil):
+			continue
+		case doc.bytes == nil:
+			return fmt.Errorf("manifest %s is neither in %s nor in %s/%s: %w", doc.desc.Digest, p.layout.dir, p.host, p.repo, fs.ErrNotExist)
+		}
+		if err := p.put(ctx, doc, reference); err != nil {
+			return err
+		}
+		p.count(func(n *Progress) { n.SentManifests++ })
+	}
+	return nil
+}
+
+func (p *push) put(ctx context.Context, doc *document, reference string) error {
+	r, _, err := manifestRequest(http.MethodPut, p.repo, reference)
+	if err != nil {
+		return err
+	}
+	r.scope = p.scope()
+	r.header = http.Header{"Content-Type": {doc.contentType()}}
+	r.want = []int{http.StatusCreated, http.StatusOK, http.StatusAccepted}
+	r.size = int64(len(doc.bytes))
+	r.body = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(doc.bytes)), nil }
+	res, err := p.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	d, err := p.announced(r, res)
+	if err == nil && d != "" && d.Algorithm() == doc.desc.Digest.Algorithm() && d != doc.desc.Digest {
+		return mismatch(p.what(r), "the registry took %s for %s", doc.desc.Digest, d)
+	}
+	return err
+}

@@ -1,0 +1,537 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	ggcrlayout "github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// writeLayout writes a layout as bundle does: index.json names one index of
+// two images.
+func writeLayout(t *testing.T, dir string) digest.Digest {
+	t.Helper()
+	return appendTo(t, dir, mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: ociImage(t)},
+		mutate.IndexAddendum{Add: ociImage(t)},
+	))
+}
+
+// ociImage is random, with two layers and media types that skopeo leaves alone.
+func ociImage(t *testing.T) v1.Image {
+	t.Helper()
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for range 2 {
+		layer, err := random.Layer(3000, types.OCILayer)
+		if err == nil {
+			image, err = mutate.AppendLayers(image, layer)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return image
+}
+
+// appendTo makes a layout of index, or of an image.
+func appendTo(t *testing.T, dir string, what any, opts ...ggcrlayout.Option) digest.Digest {
+	t.Helper()
+	p, err := ggcrlayout.FromPath(dir)
+	if err != nil {
+		p, err = ggcrlayout.Write(dir, empty.Index)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d v1.Hash
+	switch what := what.(type) {
+	case v1.ImageIndex:
+		err = p.AppendIndex(what, opts...)
+		d, _ = what.Digest()
+	case v1.Image:
+		err = p.AppendImage(what, opts...)
+		d, _ = what.Digest()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.Digest(d.String())
+}
+
+func randomImage(t *testing.T) v1.Image {
+	t.Helper()
+	image, err := random.Image(2000, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func refName(name string) ggcrlayout.Option {
+	return ggcrlayout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: name})
+}
+
+func TestPushSendsOnlyWhatIsMissing(t *testing.T) {
+	proxy := countRequests(t, startRegistry(t, ""))
+	c := newClient(t, proxy.addr())
+	dir := filepath.Join(t.TempDir(), "v1")
+	want := writeLayout(t, dir)
+
+	var last Progress
+	got, err := c.Push(testContext(t), dir, "team/my-app", "v1", func(p Progress) { last = p })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Digest != want {
+		t.Errorf("got digest %s, want %s", got.Digest, want)
+	}
+	if got.Blobs == 0 || got.Sent != got.Blobs || got.SentBytes != got.Bytes || got.SentManifests != 3 || last != got.Progress {
+		t.Errorf("got %+v, last reported %+v, want all sent", got.Progress, last)
+	}
+	sent := proxy.take("PUT")
+	if n := len(sent); n != got.Blobs+3 || sent[n-1] != "PUT /v2/team/my-app/manifests/v1" {
+		t.Errorf("got %q, want %d blobs, two manifests and the tag last", sent, got.Blobs)
+	}
+	checkBlobsFirst(t, sent)
+
+	got, err = c.Push(testContext(t), dir, "team/my-app", "v1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Digest != want || got.There != got.Blobs || got.Sent != 0 || got.SentBytes != 0 || got.SentManifests != 0 {
+		t.Errorf("the second time: got %+v, want all there", got)
+	}
+	if sent := proxy.take("PUT", "POST", "PATCH"); len(sent) != 0 {
+		t.Errorf("the second time: got %q, want nothing sent", sent)
+	}
+}
+
+func checkBlobsFirst(t *testing.T, puts []string) {
+	t.Helper()
+	manifests := false
+	for _, put := range puts {
+		switch isManifest := strings.Contains(put, "/manifests/"); {
+		case isManifest:
+			manifests = true
+		case manifests:
+			t.Errorf("a blob was sent after a manifest: %q", puts)
+		}
+	}
+}
+
+// Whatever request it is that fails, the tag names nothing or everything, and
+// pushing again completes.
+func TestInterruptedPushCompletes(t *testing.T) {
+	addr := startRegistry(t, "")
+	proxy := countRequests(t, addr)
+	direct := newClient(t, addr)
+	for broken := range 40 {
+		dir := filepath.Join(t.TempDir(), "v1")
+		want := writeLayout(t, dir)
+		repo := "app-" + string(digest.FromString(dir).Encoded()[:12])
+		n := 0
+		proxy.mu.Lock()
+		proxy.refuse = func(w http.ResponseWriter, _ *http.Request) bool {
+			proxy.mu.Lock()
+			defer proxy.mu.Unlock()
+			n++
+			if n <= broken {
+				return false
+			}
+			w.WriteHeader(http.StatusNotImplemented) // which is not retried
+			return true
+		}
+		proxy.mu.Unlock()
+		_, err := newClient(t, proxy.addr()).Push(testContext(t), dir, repo, "v1", nil)
+		if err == nil {
+			if broken < 5 {
+				t.Errorf("after %d requests: got no error", broken)
+			}
+			return
+		}
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("after %d requests: got %v, want ErrUnavailable", broken, err)
+		}
+		if _, err := direct.Head(testContext(t), repo, "v1"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after %d requests: the tag is there: %v", broken, err)
+		}
+		got, err := direct.Push(testContext(t), dir, repo, "v1", nil)
+		if err != nil || got.Digest != want {
+			t.Errorf("again after %d requests: got %s, %v, want %s", broken, got.Digest, err, want)
+		}
+	}
+	t.Error("a push takes more than 40 requests")
+}
+
+func TestPushRetriesABlob(t *testing.T) {
+	proxy := countRequests(t, startRegistry(t, ""))
+	failed := map[string]bool{}
+	proxy.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+		proxy.mu.Lock()
+		defer proxy.mu.Unlock()
+		if r.Method != http.MethodPut || failed[r.URL.Path] || len(failed) > 2 {
+			return false
+		}
+		failed[r.URL.Path] = true
+		w.WriteHeader(http.StatusBadGateway)
+		return true
+	}
+	dir := filepath.Join(t.TempDir(), "v1")
+	want := writeLayout(t, dir)
+	got, err := quick(newClient(t, proxy.addr())).Push(testContext(t), dir, "app", "v1", nil)
+	if err != nil || got.Digest != want || got.SentBytes != got.Bytes {
+		t.Errorf("got %+v, %v, want all of %s", got, err, want)
+	}
+}
+
+func TestPushOfDamagedLayouts(t *testing.T) {
+	addr := startRegistry(t, "")
+	c := newClient(t, addr)
+	for name, test := range map[string]struct {
+		damage func(t *testing.T, file string)
+		want   error
+		text   string
+	}{
+		"flipped bit": {func(t *testing.T, file string) { flip(t, file) }, ErrMismatch, "does not have the digest"},
+		"short":       {func(t *testing.T, file string) { os.Truncate(file, 10) }, ErrMismatch, "10 bytes, not"},
+		"missing":     {func(t *testing.T, file string) { os.Remove(file) }, fs.ErrNotExist, "is neither in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "v1")
+			image := randomImage(t)
+			appendTo(t, dir, image)
+			layers, _ := image.Layers()
+			h, _ := layers[1].Digest()
+			file := filepath.Join(dir, "blobs", h.Algorithm, h.Hex)
+			test.damage(t, file)
+			_, err := c.Push(testContext(t), dir, "app", "v1", nil)
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) || !strings.Contains(err.Error(), h.Hex) {
+				t.Errorf("got %v, want %v with %q and the blob's name", err, test.want, test.text)
+			}
+			if _, err := c.Head(testContext(t), "app", "v1"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the tag is there: %v", err)
+			}
+		})
+	}
+}
+
+func flip(t *testing.T, file string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	writeFile(t, file, string(data))
+}
+
+func TestPushOfADamagedManifestNamesIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "v1")
+	d := writeLayout(t, dir)
+	file := filepath.Join(dir, "blobs", "sha256", d.Encoded())
+	flip(t, file)
+	_, err := newClient(t, "localhost:1").Push(testContext(t), dir, "app", "v1", nil)
+	if !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), file) {
+		t.Errorf("got %v, want ErrMismatch with %q", err, file)
+	}
+}
+
+// What the layout lacks and the registry has is no error: skopeo and crane
+// leave out what they know to be there.
+func TestPushOfASparseLayout(t *testing.T) {
+	c := newClient(t, startRegistry(t, ""))
+	dir := filepath.Join(t.TempDir(), "v1")
+	want := writeLayout(t, dir)
+	if _, err := c.Push(testContext(t), dir, "app", "v1", nil); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "blobs/sha256/*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got files %q, %v", files, err)
+	}
+	for _, file := range files {
+		if filepath.Base(file) != want.Encoded() {
+			os.Remove(file)
+		}
+	}
+	got, err := c.Push(testContext(t), dir, "app", "v2", nil)
+	if err != nil || got.Digest != want {
+		t.Errorf("got %s, %v, want %s", got.Digest, err, want)
+	}
+	_, err = c.Push(testContext(t), dir, "other", "v1", nil)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "is neither in") {
+		t.Errorf("to a registry without them: got %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestWhatOfALayoutIsPushed(t *testing.T) {
+	one, two := randomImage(t), randomImage(t)
+	hash := func(image v1.Image) digest.Digest {
+		d, _ := image.Digest()
+		return digest.Digest(d.String())
+	}
+	for name, test := range map[string]struct {
+		write func(t *testing.T, dir string)
+		want  digest.Digest // "" is index.json
+		err   string
+	}{
+		"one image without a name": {func(t *testing.T, dir string) { appendTo(t, dir, one) }, hash(one), ""},
+		"one of another name":      {func(t *testing.T, dir string) { appendTo(t, dir, one, refName("x")) }, hash(one), ""},
+		"the version of two": {func(t *testing.T, dir string) {
+			appendTo(t, dir, one, refName("v0"))
+			appendTo(t, dir, two, refName("v1"))
+		}, hash(two), ""},
+		"the version in full": {func(t *testing.T, dir string) {
+			appendTo(t, dir, one, refName("localhost:5000/app:v0"))
+			appendTo(t, dir, two, refName("localhost:5000/app:v1"))
+		}, hash(two), ""},
+		"several without names": {func(t *testing.T, dir string) {
+			appendTo(t, dir, one)
+			appendTo(t, dir, two)
+		}, "", ""},
+		"other names": {func(t *testing.T, dir string) {
+			appendTo(t, dir, one, refName("v2"))
+			appendTo(t, dir, two, refName("v3"))
+		}, "", "holds v2, v3 and not v1"},
+		"the name twice": {func(t *testing.T, dir string) {
+			appendTo(t, dir, one, refName("v1"))
+			appendTo(t, dir, two, refName("v1"))
+		}, "", "not clear"},
+		"nothing":   {func(t *testing.T, dir string) { ggcrlayout.Write(dir, empty.Index) }, "", "names no manifest"},
+		"no layout": {func(t *testing.T, dir string) { os.MkdirAll(dir, 0o755) }, "", "not an OCI image layout"},
+		"not JSON":  {func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "index.json"), "{") }, "", "unexpected end of JSON"},
+		"wrong digest": {func(t *testing.T, dir string) {
+			writeFile(t, filepath.Join(dir, "index.json"), `{"manifests":[{"digest":"sha256:../../x"}]}`)
+		}, "", "has the digest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "v1")
+			test.write(t, dir)
+			root, data, err := layout{dir}.root("v1")
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("got error %v, want one with %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := test.want
+			if want == "" {
+				index, _ := os.ReadFile(filepath.Join(dir, "index.json"))
+				want = digest.FromBytes(index)
+			}
+			if got := digest.FromBytes(data); got != want || root.Digest != want {
+				t.Errorf("got %s with the bytes of %s, want %s", root.Digest, got, want)
+			}
+		})
+	}
+}
+
+// index.json of the original experiment holds manifests with its own
+// configuration and no ref name; what is pushed is index.json.
+func TestPushOfAnOriginalLayout(t *testing.T) {
+	c := newClient(t, startRegistry(t, ""))
+	dir := filepath.Join(t.TempDir(), "v1")
+	add := func(content, mediaType string) ocispec.Descriptor {
+		d := digest.FromString(content)
+		writeFile(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()), content)
+		return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(content))}
+	}
+	var manifests []ocispec.Descriptor
+	for _, layer := range []string{"one", "two", ""} {
+		config := add(`{"rootDir": "app"}`, "application/vnd.alembic.app.config.v1+json")
+		m, _ := json.MarshalIndent(ocispec.Manifest{
+			Versioned: specs.Versioned{SchemaVersion: 2},
+			MediaType: ocispec.MediaTypeImageManifest,
+			Config:    config,
+			Layers:    []ocispec.Descriptor{add(layer, ocispec.MediaTypeImageLayerGzip)},
+		}, "", "   ")
+		manifests = append(manifests, add(string(m), ocispec.MediaTypeImageManifest))
+	}
+	for i := range manifests {
+		manifests[i].Platform = &ocispec.Platform{Architecture: "wasm", OS: "browser"}
+	}
+	index, _ := json.MarshalIndent(map[string]any{"schemaVersion": 2, "manifests": manifests}, "", " ")
+	writeFile(t, filepath.Join(dir, "index.json"), string(index))
+	writeFile(t, filepath.Join(dir, "oci-layout"), `{"imageLayoutVersion":"1.0.0"}`)
+
+	got, err := c.Push(testContext(t), dir, "app", "v1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Manifest(testContext(t), "app", "v1")
+	if err != nil || m.Digest != got.Digest || m.MediaType != ocispec.MediaTypeImageIndex || !bytes.Equal(m.Bytes, index) {
+		t.Errorf("got %s, %s, %v, want index.json as an index", m.Digest, m.MediaType, err)
+	}
+	m, err = c.Manifest(testContext(t), "app", string(manifests[0].Digest))
+	if err != nil || m.Digest != manifests[0].Digest {
+		t.Errorf("got manifest %s, %v, want %s", m.Digest, err, manifests[0].Digest)
+	}
+}
+
+// Layouts that other tools write are pushed as they are.
+func TestPushOfLayoutsBySkopeo(t *testing.T) {
+	skopeo, err := exec.LookPath("skopeo")
+	if err != nil {
+		t.Skip("skopeo is not installed: apt-get install skopeo")
+	}
+	addr := startRegistry(t, "")
+	c := newClient(t, addr)
+	dir := filepath.Join(t.TempDir(), "v1")
+	writeLayout(t, dir)
+	if _, err := c.Push(testContext(t), dir, "app", "v1", nil); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(skopeo, append([]string{"--insecure-policy", "copy", "--all", "--src-tls-verify=false"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("skopeo: %v: %s", err, out)
+		}
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	run("docker://"+addr+"/app:v1", "oci:"+copied+":v1")
+	want := onlyEntry(t, copied) // skopeo compresses layers
+	got, err := c.Push(testContext(t), copied, "copy", "v1", nil)
+	if err != nil || got.Digest != want {
+		t.Errorf("got %s, %v, want %s", got.Digest, err, want)
+	}
+
+	folder := filepath.Join(t.TempDir(), "folder") // layouts by skopeo never hold docker's manifests, its folders do
+	run("--format=v2s2", "docker://"+addr+"/app:v1", "dir:"+folder)
+	got, err = c.Push(testContext(t), layoutOfDir(t, folder), "docker", "v1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Manifest(testContext(t), "docker", "v1")
+	if err != nil || m.Digest != got.Digest || m.MediaType != dockerManifestList {
+		t.Errorf("got %s %s, %v, want docker's list %s", m.MediaType, m.Digest, err, got.Digest)
+	}
+}
+
+// onlyEntry is the digest of what a layout holds.
+func onlyEntry(t *testing.T, dir string) digest.Digest {
+	t.Helper()
+	var index ocispec.Index
+	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &index)
+	}
+	if err != nil || len(index.Manifests) != 1 {
+		t.Fatalf("index.json of %s: got %d entries, %v, want one", dir, len(index.Manifests), err)
+	}
+	return index.Manifests[0].Digest
+}
+
+// layoutOfDir makes a layout of what skopeo calls a dir: all in one folder.
+func layoutOfDir(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "layout")
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := digest.FromBytes(data)
+		writeFile(t, filepath.Join(to, "blobs", "sha256", d.Encoded()), string(data))
+		if f.Name() == "manifest.json" {
+			list := ocispec.Descriptor{MediaType: dockerManifestList, Digest: d, Size: int64(len(data))}
+			index, _ := json.Marshal(ocispec.Index{Manifests: []ocispec.Descriptor{list}})
+			writeFile(t, filepath.Join(to, "index.json"), string(index))
+		}
+	}
+	return to
+}
+
+func TestPushToAPrivateRegistry(t *testing.T) {
+	addr := privateRegistry(t)
+	dir := filepath.Join(t.TempDir(), "v1")
+	want := writeLayout(t, dir)
+	_, err := newClient(t, addr).Push(testContext(t), dir, "app", "v1", nil)
+	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "docker login "+addr) {
+		t.Errorf("without credentials: got %v, want fs.ErrPermission and advice", err)
+	}
+	got, err := newClient(t, addr, as(testUser, testPassword)).Push(testContext(t), dir, "app", "v1", nil)
+	if err != nil || got.Digest != want {
+		t.Errorf("got %s, %v, want %s", got.Digest, err, want)
+	}
+}
+
+func TestPushOfWrongNamesSendsNothing(t *testing.T) {
+	proxy := countRequests(t, "localhost:1")
+	c := newClient(t, proxy.addr())
+	for _, name := range [][2]string{{"a/../b", "v1"}, {"app", ".."}, {"", "v1"}, {"app", ""}} {
+		if _, err := c.Push(testContext(t), t.TempDir(), name[0], name[1], nil); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: got %v, want fs.ErrNotExist", name, err)
+		}
+	}
+	if got := proxy.take("GET", "HEAD", "POST", "PUT"); len(got) != 0 {
+		t.Errorf("got requests %q, want none", got)
+	}
+}
+
+func TestForeignLayersStay(t *testing.T) {
+	p := &plan{seen: map[digest.Digest]bool{}}
+	for _, mediaType := range []string{
+		"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+		"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+		ocispec.MediaTypeImageLayerGzip,
+	} {
+		if err := p.addBlob(ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromString(mediaType)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := slices.IndexFunc(p.blobs, func(d ocispec.Descriptor) bool { return d.MediaType == ocispec.MediaTypeImageLayerGzip })
+	if len(p.blobs) != 1 || got != 0 {
+		t.Errorf("got %v, want the one layer that may be distributed", p.blobs)
+	}
+}
+
+// Indexes in each other end at a depth, whatever they say.
+func TestNestedIndexesAreBounded(t *testing.T) {
+	for depth, fine := range map[int]bool{1: true, maxDepth: true, maxDepth + 1: false, 50: false} {
+		dir := t.TempDir()
+		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("{}"), Size: 2}
+		writeFile(t, filepath.Join(dir, "blobs/sha256", desc.Digest.Encoded()), "{}")
+		for range depth {
+			data, _ := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{desc}})
+			desc = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(data), Size: int64(len(data))}
+			writeFile(t, filepath.Join(dir, "blobs/sha256", desc.Digest.Encoded()), string(data))
+		}
+		data, err := layout{dir}.manifest(desc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (layout{dir}).plan(desc, data); (err == nil) != fine {
+			t.Errorf("depth %d: got %v, want success %v", depth, err, fine)
+		}
+	}
+}
+
+// quick makes a client's waits short.
+func quick(c *Client) *Client {
+	c.limits.retry /= 50
+	return c
+}
