@@ -104,7 +104,7 @@ func (s *Store) keepSmall(ctx context.Context) {
 }
 
 // trim walks the folder and evicts down to low where more than high is in use.
-// It returns when it found that this cannot be reached, if so.
+// It returns when it found too little that may go, if so.
 func (s *Store) trim(ctx context.Context) (futile time.Time) {
 	if !s.dir.lockEviction(ctx) {
 		return s.now()
@@ -115,13 +115,11 @@ func (s *Store) trim(ctx context.Context) (futile time.Time) {
 		return s.now()
 	}
 	limit := s.room()
-	if used, _ := s.usage.get(); used > high(limit) {
-		s.evict(ctx, ages, used-low(limit))
-	}
-	if used, _ := s.usage.get(); used > high(limit) {
+	used, _ := s.usage.get()
+	if excess := used - low(limit); used > high(limit) && s.evict(ctx, ages, excess) < excess {
 		return s.now()
 	}
-	return futile
+	return time.Time{}
 }
 
 // lockEviction waits until no other process evicts. False means that ctx ended
@@ -164,33 +162,38 @@ func (s *Store) count(ctx context.Context) (*ages, bool) {
 	return &a, true
 }
 
-// evict removes the oldest contents, some excess bytes of them.
-func (s *Store) evict(ctx context.Context, a *ages, excess int64) {
+// evict removes the oldest contents, excess bytes of them or a little more, and
+// returns how many bytes there were.
+func (s *Store) evict(ctx context.Context, a *ages, excess int64) (freed int64) {
 	oldest, rest := a.cut(excess)
 	s.dir.walk(ctx, func(int) {}, func(c content) {
 		age := a.index(c)
 		if age < oldest || age == oldest && rest <= 0 || s.recent.has(c.key, s.now()) {
 			return
 		}
-		if age == oldest {
-			rest -= c.bytes
+		if s.evictOne(c) {
+			freed += c.bytes
+			if age == oldest {
+				rest -= c.bytes
+			}
 		}
-		s.evictOne(c)
 	})
+	return freed
 }
 
-func (s *Store) evictOne(c content) {
+func (s *Store) evictOne(c content) bool {
 	err := s.dir.root.Remove(path(c.key))
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) && s.quiet.ok(s.now()) {
 			s.log.Warn("cannot evict", "content", short(c.key), "error", err)
 		}
-		return
+		return false
 	}
 	s.open.drop(c.key)
 	s.usage.removed(c.key, c.bytes)
 	s.evicted.Add(1)
 	s.evictedBytes.Add(c.bytes)
+	return true
 }
 
 // ages is how many bytes were last used how long ago: exact below 64 ms, then

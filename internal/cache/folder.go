@@ -103,7 +103,7 @@ func (f *folder) openSelf() (err error) {
 	if f.conn, err = f.self.SyscallConn(); err != nil {
 		return err
 	}
-	f.lock, err = f.root.OpenFile(lockName, os.O_CREATE|os.O_RDWR, 0o600)
+	f.lock, err = f.root.OpenFile(lockName, os.O_CREATE|os.O_RDONLY, 0o600) // flock needs no more, and a disk can become read-only meanwhile
 	return err
 }
 
