@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regfs/regfs/fs"
+	"github.com/regfs/regfs/internal/cache"
+	"github.com/regfs/regfs/internal/cli"
+	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/registry"
+)
+
+// minRefresh keeps a registry from being asked without pause.
+const minRefresh = 100 * time.Millisecond
+
+// minCache is the smallest content store that is of use, in bytes: room for
+// some of the largest chunks.
+const minCache = 64 << 20
+
+// mountFlags are the flags of regfs mount.
+type mountFlags struct {
+	registry   string
+	cache      string
+	cacheSize  cli.Size
+	repos      []string
+	refresh    time.Duration
+	allowOther bool
+}
+
+func mountCommand() *cobra.Command {
+	f := mountFlags{cacheSize: 10 << 30}
+	c := &cobra.Command{
+		Use:   "mount MOUNTPOINT",
+		Short: "Serve a registry as a folder, until SIGINT or SIGTERM",
+		Long: `Mount shows every tag of every repository of a registry as the folder
+MOUNTPOINT/<repository>/<tag>/, and serves it until SIGINT or SIGTERM; then it
+unmounts. It says on stderr when it is ready. The file .regfs/ready is there
+while it serves.
+
+What was read once is kept, verified, in the cache, and served from there also
+while the registry is away.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return mount(c.Context(), args[0], f, c.ErrOrStderr())
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.registry, "registry", "localhost:5000", "host[:port] of the registry; http://… forces plain HTTP")
+	flags.StringVar(&f.cache, "cache", defaultCache(), "folder for what was read")
+	flags.Var(&f.cacheSize, "cache-size", "how much the cache may hold")
+	flags.StringSliceVar(&f.repos, "repo", nil, "show only this repository, or those that match a pattern such as 'team/*' (repeatable)")
+	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
+	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
+	return c
+}
+
+// defaultCache is where programs of this user keep what can be had again.
+func defaultCache() string {
+	if os.Geteuid() == 0 {
+		return "/var/cache/regfs"
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "regfs")
+}
+
+func (f *mountFlags) check(point string) error {
+	switch {
+	case f.refresh < minRefresh:
+		return cli.Usagef("--refresh %s: at least %s", f.refresh, minRefresh)
+	case f.cacheSize < minCache:
+		return cli.Usagef("--cache-size %s: at least %s", f.cacheSize.String(), new(cli.Size(minCache)).String())
+	case inside(f.cache, point):
+		return cli.Usagef("--cache %s lies inside the mountpoint %s: the file system would read itself", f.cache, point)
+	}
+	return nil
+}
+
+// inside tells whether path is dir or below it.
+func inside(path, dir string) bool {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return false
+	}
+	return path == dir || strings.HasPrefix(path, dir+"/")
+}
+
+// mount serves until ctx ends or somebody unmounts.
+func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) error {
+	if err := f.check(point); err != nil {
+		return err
+	}
+	client, err := registry.New(f.registry)
+	if err != nil {
+		return cli.WithCode(cli.ExitUsage, err)
+	}
+	store, err := openStore(f.cache, int64(f.cacheSize))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	live := site.Open(site.Options{Registry: client, Store: store, Refresh: f.refresh, Repositories: f.repos})
+	defer live.Close()
+	files := fs.New(live, f.refresh, func() []byte { return statusDocument(live) })
+	live.OnChange(files.Changed)
+	m, err := fs.Start(files, point, fs.MountOptions{Source: client.Host(), AllowOther: f.allowOther})
+	if errors.Is(err, fs.ErrCannotMount) {
+		return cli.WithCode(cli.ExitCannotMount, err)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "regfs: %s is mounted at %s\n", client.Host(), m.Point())
+	select {
+	case <-ctx.Done():
+	case <-m.Done():
+		fmt.Fprintf(stderr, "regfs: %s was unmounted\n", m.Point())
+	}
+	return m.Close()
+}
+
+func openStore(dir string, limit int64) (*cache.Store, error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	return cache.Open(dir, limit)
+}
+
+// statusDocument is what .regfs/status.json holds.
+func statusDocument(live *site.Live) []byte {
+	data, err := json.MarshalIndent(live.Status(), "", "  ")
+	if err != nil {
+		return []byte("{}\n")
+	}
+	return append(data, '\n')
+}

@@ -1,0 +1,34 @@
+// Package fs shows sites as a FUSE file system: node ids, lookups, listings,
+// attributes, reads, and the mount itself. It knows trees and content. It does
+// not know registries: what a name means, and the bytes of a file, it asks of
+// internal/site.
+//
+// # Node ids
+//
+// The kernel knows everything by a 64-bit node id, and keeps what it learned
+// about one until it is told otherwise. Ids are pure functions. A folder's is
+// one of the place where it stands (my-app/v1 and my-app:v1 are two places) and
+// of the version that stands there; if two names shared a folder, the kernel
+// would move the one onto the other. A file's is a function of its content, so
+// that equal files of all versions are one inode with one page cache. When a
+// tag moves, its folder has a new id, and nothing below the old one is ever
+// mixed with the new; whoever has the old one open goes on reading it.
+//
+// # What the kernel caches
+//
+// All below a tag is immutable, so entries, attributes and misses there have no
+// timeout: a warm request never leaves the kernel. OPEN, OPENDIR and FLUSH
+// answer ENOSYS, after which the kernel opens files by itself and keeps their
+// pages and whole listings; that is the difference between a third of a local
+// disk's speed and all of it. The namespace above changes: its entries are
+// looked up again after a refresh, and a tag that moves is announced to the
+// kernel at once.
+//
+// # Failing
+//
+// Without OPEN, the lookup of a file is the last moment to fail cleanly: a web
+// server that could open a file has sent its 200. So a lookup waits until the
+// beginning of the file is here and verified. ENOENT is said only when it is
+// known; all else that keeps a file from being read is EIO, or EACCES, and is
+// not cached.
+package fs

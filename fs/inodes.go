@@ -1,0 +1,109 @@
+package fs
+
+import (
+	"sync"
+
+	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// inode is what a node id stands for: a node of a site's tree, or something
+// that the mount itself makes.
+type inode struct {
+	lookups uint32 // how often the kernel was told of it, less how often it forgot
+	node    tree.Node
+	site    *site.Site
+	made    *made // nil for what is in a site
+}
+
+// made is a folder of the namespace, or a file that the mount writes.
+type made struct {
+	path    string // of a folder, "" for the root
+	data    []byte // of a file
+	isFile  bool
+	listing listing
+}
+
+// inodes are the nodes that the kernel knows. It holds an entry from when the
+// kernel is told of the node until the kernel forgets it, so its size is bound
+// by the kernel's memory. A file stands for all files of its content: the site
+// that was looked up last is the one whose repository is asked for the bytes.
+type inodes struct {
+	mu sync.RWMutex
+	m  map[nodeID]inode
+}
+
+// get finds what the kernel was told of.
+func (t *inodes) get(id nodeID) (inode, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n, ok := t.m[id]
+	return n, ok
+}
+
+// add counts that the kernel is told of a node once more. It fails when the id
+// stands for something else already.
+func (t *inodes) add(id nodeID, n inode) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old, known := t.m[id]
+	if known && !same(old, n) {
+		return false
+	}
+	if n.made != nil && old.made != nil {
+		n.made = old.made // it has the listing
+	}
+	n.lookups = old.lookups + 1
+	t.m[id] = n
+	return true
+}
+
+// same tells whether two nodes of one id are the same thing, as they should be.
+func same(a, b inode) bool {
+	if a.made != nil || b.made != nil {
+		return a.made != nil && b.made != nil && a.made.path == b.made.path && a.made.isFile == b.made.isFile
+	}
+	kind := a.site.Tree.Kind(a.node)
+	if kind != b.site.Tree.Kind(b.node) || kind != tree.File {
+		return kind == b.site.Tree.Kind(b.node)
+	}
+	return sameContent(a, b)
+}
+
+// sameContent compares the digests of two files.
+func sameContent(a, b inode) bool {
+	first, count := a.site.Tree.Chunks(a.node)
+	other, otherCount := b.site.Tree.Chunks(b.node)
+	if count != otherCount {
+		return false
+	}
+	for i := range uint32(count) {
+		if a.site.Tree.Chunk(first+i).Digest != b.site.Tree.Chunk(other+i).Digest {
+			return false
+		}
+	}
+	return true
+}
+
+// forget takes back count tellings.
+func (t *inodes) forget(id nodeID, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, ok := t.m[id]
+	if !ok {
+		return
+	}
+	if uint64(n.lookups) > count {
+		n.lookups -= uint32(count)
+		t.m[id] = n
+	} else {
+		delete(t.m, id)
+	}
+}
+
+// len is how many nodes the kernel knows.
+func (t *inodes) len() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.m)
+}

@@ -1,0 +1,198 @@
+package fs
+
+import (
+	"hash/fnv"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// The offsets of "." and ".." in a listing; what comes after is larger.
+const (
+	dotOffset    = 1
+	dotDotOffset = 2
+	firstOffset  = 3
+)
+
+// ReadDirPlus lists a folder with the attributes of what is in it. It waits for
+// no file's bytes: those that are not here get an entry that ends soon, so that
+// who opens them comes by Lookup.
+func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(cancel, in, plusList{f, out})
+}
+
+// ReadDir lists a folder.
+func (f *FS) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(cancel, in, plainList{out})
+}
+
+// list takes entries until it is full. A node of id 0 is not told to the kernel.
+type list interface {
+	add(e fuse.DirEntry, id nodeID, n inode) bool
+}
+
+type plainList struct{ out *fuse.DirEntryList }
+
+func (l plainList) add(e fuse.DirEntry, _ nodeID, _ inode) bool { return l.out.AddDirEntry(e) }
+
+type plusList struct {
+	fs  *FS
+	out *fuse.DirEntryList
+}
+
+func (l plusList) add(e fuse.DirEntry, id nodeID, n inode) bool {
+	entry := l.out.AddDirLookupEntry(e)
+	if entry == nil || id == 0 {
+		return entry != nil
+	}
+	timeout := forever
+	if n.kind() == tree.File && !n.site.Local(n.node) {
+		timeout = unreadyTimeout
+	}
+	if l.fs.inodes.add(id, n) {
+		n.entry(id, entry, timeout)
+	}
+	return true
+}
+
+func (f *FS) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out list) fuse.Status {
+	dir, ok := f.inodes.get(nodeID(in.NodeId))
+	if !ok {
+		return fuse.Status(syscall.ESTALE)
+	}
+	if dir.kind() != tree.Dir {
+		return fuse.ENOTDIR
+	}
+	if !addDots(in, out) {
+		return fuse.OK
+	}
+	if dir.made == nil {
+		listSite(nodeID(in.NodeId), dir, in.Offset, out)
+		return fuse.OK
+	}
+	return f.listFolder(cancel, in, dir.made, out)
+}
+
+// addDots lists "." and ".."; it tells whether there is room for more.
+func addDots(in *fuse.ReadIn, out list) bool {
+	for off, name := range []string{".", ".."} {
+		e := fuse.DirEntry{Mode: syscall.S_IFDIR, Name: name, Off: uint64(off + dotOffset)}
+		if name == "." {
+			e.Ino = in.NodeId
+		}
+		if in.Offset < e.Off && !out.add(e, 0, inode{}) {
+			return false
+		}
+	}
+	return true
+}
+
+// listSite lists a folder of a site. Its offsets are the places of the names in
+// their order, which never changes.
+func listSite(parent nodeID, dir inode, offset uint64, out list) {
+	first, count := dir.site.Tree.Children(dir.node)
+	for i := max(offset, dotDotOffset) - dotDotOffset; i < uint64(count); i++ {
+		n := inode{site: dir.site, node: first + tree.Node(i)}
+		id := childID(parent, n)
+		e := fuse.DirEntry{Mode: modes[n.kind()], Name: n.site.Tree.Name(n.node), Ino: uint64(id), Off: i + firstOffset}
+		if !out.add(e, id, n) {
+			return
+		}
+	}
+}
+
+var modes = map[tree.Kind]uint32{tree.Dir: syscall.S_IFDIR, tree.File: syscall.S_IFREG, tree.Symlink: syscall.S_IFLNK}
+
+// listing is what a folder of the namespace held when it was last listed. There
+// is no open directory to keep it in, since OPENDIR is not answered.
+type listing struct {
+	mu    sync.Mutex
+	names []listed
+	at    time.Time
+}
+
+// listed is a name and its offset, which is a hash of it: names that come and go
+// while somebody lists do not move the others.
+type listed struct {
+	offset uint64
+	name   string
+}
+
+// listingAge is how long a listing answers further requests, such as the second
+// half of a long one.
+const listingAge = time.Second
+
+// listFolder lists a folder of the namespace. The kernel keeps what it gets, so
+// it is told to drop it when the time has come.
+func (f *FS) listFolder(cancel <-chan struct{}, in *fuse.ReadIn, dir *made, out list) fuse.Status {
+	names, err := f.list(cancel, dir)
+	if err != nil {
+		return fail("readdir", dir.path, err)
+	}
+	f.changes.dropListing(nodeID(in.NodeId), f.refresh)
+	start, _ := slices.BinarySearchFunc(names, in.Offset+1, func(l listed, off uint64) int {
+		if l.offset < off {
+			return -1
+		}
+		return 1
+	})
+	mode := uint32(syscall.S_IFDIR)
+	if dir.path == aboutPath {
+		mode = syscall.S_IFREG
+	}
+	for _, l := range names[start:] {
+		if !out.add(fuse.DirEntry{Mode: mode, Name: l.name, Off: l.offset}, 0, inode{}) {
+			break
+		}
+	}
+	return fuse.OK
+}
+
+func (f *FS) list(cancel <-chan struct{}, dir *made) ([]listed, error) {
+	l := &dir.listing
+	l.mu.Lock()
+	names, at := l.names, l.at
+	l.mu.Unlock()
+	if time.Since(at) < listingAge {
+		return names, nil
+	}
+	plain, err := f.listNames(cancel, dir.path)
+	if err != nil {
+		return nil, err
+	}
+	names = withOffsets(plain)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names, l.at = names, time.Now()
+	return names, nil
+}
+
+func (f *FS) listNames(cancel <-chan struct{}, path string) ([]string, error) {
+	if path == aboutPath {
+		return aboutFiles, nil
+	}
+	ctx, stop := operation(cancel, listBudget)
+	defer stop()
+	return f.names.List(ctx, path)
+}
+
+func withOffsets(names []string) []listed {
+	all := make([]listed, len(names))
+	for i, name := range names {
+		h := fnv.New64a()
+		h.Write([]byte(name))
+		all[i] = listed{max(h.Sum64()>>1, firstOffset), name} // getdents offsets are signed
+	}
+	slices.SortFunc(all, func(a, b listed) int {
+		if a.offset < b.offset {
+			return -1
+		}
+		return 1
+	})
+	return all
+}

@@ -1,0 +1,156 @@
+package site
+
+import (
+	"context"
+	"log/slog"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/cache"
+	"github.com/regfs/regfs/registry"
+)
+
+// Options says what a namespace is made of.
+type Options struct {
+	Registry *registry.Client
+	Store    *cache.Store
+	// Refresh is how old the answer to "what does this tag name" may get.
+	Refresh time.Duration
+	// Repositories, if there are any, are the only ones that exist: names, or
+	// patterns as of path.Match.
+	Repositories []string
+}
+
+// Live is the namespace: which repositories and tags there are, and which site
+// each tag names right now. It is the only thing that changes over time. What
+// it learned it keeps, so that it can start while the registry is away.
+type Live struct {
+	registry *registry.Client
+	refresh  time.Duration
+	loader   *loader
+	names    *names
+	absent   *absences
+	now      func() time.Time
+
+	mu      sync.Mutex
+	tags    map[ref]*tag
+	fixed   map[pin]*fixedSite
+	dirty   bool // something is to be kept
+	changed func(dir, name string)
+
+	stop context.CancelFunc
+	wait sync.WaitGroup
+}
+
+// ref is a tag of a repository.
+type ref struct{ repo, tag string }
+
+// pin is a manifest or index of a repository.
+type pin struct {
+	repo   string
+	digest digest.Digest
+}
+
+// Entry is what a name in the mount is: a site, or a folder of more names.
+type Entry struct {
+	Site  *Site // nil for a folder
+	Fixed bool  // the name can never mean another site
+}
+
+// Open starts a namespace with what the store knows of it.
+func Open(o Options) *Live {
+	ctx, stop := context.WithCancel(context.Background())
+	health := &health{now: time.Now}
+	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, health: health}
+	l := &Live{
+		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents},
+		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
+		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, stop: stop,
+		changed: func(string, string) {},
+	}
+	l.restore()
+	l.wait.Go(func() { l.follow(ctx) })
+	l.wait.Go(func() { l.saveNowAndThen(ctx) })
+	l.wait.Go(func() {
+		if err := l.readCatalog(ctx); err != nil {
+			slog.Info("the registry does not list its repositories now", "event", "no_catalog", "err", err)
+		}
+	})
+	return l
+}
+
+// OnChange has f called, from any goroutine and with no lock held, when the
+// meaning of name in the folder dir of the mount has changed.
+func (l *Live) OnChange(f func(dir, name string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changed = f
+}
+
+// Close ends all work and keeps what was learned.
+func (l *Live) Close() {
+	l.stop()
+	l.wait.Wait()
+	l.save()
+}
+
+// Lookup tells what name is in the folder dir of the mount, "" for its root.
+//
+// Errors:
+//   - fs.ErrNotExist when the registry said so, or the name cannot exist
+//   - fs.ErrPermission when the registry does not let us know
+//   - registry.ErrUnavailable and others when nothing is known
+func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
+	if i := strings.IndexAny(name, "@:"); i > 0 {
+		return l.lookupReference(ctx, path.Join(dir, name[:i]), name[i], name[i+1:])
+	}
+	full := path.Join(dir, name)
+	if l.names.isFolder(full) {
+		return Entry{}, nil // the repository wins
+	}
+	tagged, err := l.lookupTag(ctx, ref{dir, name})
+	if err == nil && (tagged.known || l.names.complete()) {
+		return Entry{Site: tagged.site}, nil
+	}
+	is, repoErr := l.isRepository(ctx, full)
+	switch {
+	case is:
+		return Entry{}, nil
+	case err == nil:
+		return Entry{Site: tagged.site}, nil
+	case repoErr != nil:
+		return Entry{}, repoErr
+	}
+	return Entry{}, err
+}
+
+// lookupReference resolves repo@digest, repo@tag and repo:tag, which no
+// repository's name can collide with.
+func (l *Live) lookupReference(ctx context.Context, repo string, sep byte, reference string) (Entry, error) {
+	if d, err := digest.Parse(reference); err == nil && sep == '@' {
+		s, err := l.lookupDigest(ctx, pin{repo, d})
+		return Entry{Site: s, Fixed: true}, err
+	}
+	tagged, err := l.lookupTag(ctx, ref{repo, reference})
+	return Entry{Site: tagged.site}, err
+}
+
+// List gives the names in the folder dir: repositories, folders of them, and
+// tags. While the registry is away, and where it does not list, it is what is
+// known from before. The errors are those of Lookup.
+func (l *Live) List(ctx context.Context, dir string) ([]string, error) {
+	if dir == "" || !l.names.isRepository(dir) {
+		if !l.names.complete() {
+			if err := l.readCatalog(ctx); err != nil {
+				slog.Debug("listing from memory", "event", "no_catalog", "err", err)
+			}
+		}
+		return l.names.list(dir), nil
+	}
+	tags, err := l.readTags(ctx, dir)
+	return union(l.names.list(dir), tags), err
+}

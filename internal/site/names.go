@@ -1,0 +1,167 @@
+package site
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/regfs/regfs/registry"
+)
+
+// catalogAge is how long a list of all repositories counts as complete. A
+// repository that is not in it is asked for by name, so this bounds only how
+// late one shows in listings, or wins over a tag of the same name.
+const catalogAge = 30 * time.Second
+
+// maxRepositories bounds the table of names; the registry client ends lists
+// there too.
+const maxRepositories = 100_000
+
+// names are the repositories that are known to exist, and the folders that
+// their names make.
+type names struct {
+	patterns []string
+	now      func() time.Time
+
+	mu      sync.Mutex
+	repos   map[string]bool
+	folders map[string]map[string]bool // a folder, "" for the root, and what is in it
+	listed  time.Time                  // when the registry last listed all
+}
+
+func newNames(patterns []string) *names {
+	n := &names{patterns: patterns, now: time.Now, repos: map[string]bool{}, folders: map[string]map[string]bool{"": {}}}
+	for _, p := range patterns {
+		if registry.ValidRepository(p) {
+			n.add(p)
+		} else {
+			n.addFolders(literal(p))
+		}
+	}
+	return n
+}
+
+// literal is the leading part of a pattern that has no wildcard.
+func literal(pattern string) string {
+	if i := strings.IndexAny(pattern, `*?[\`); i >= 0 {
+		return strings.TrimSuffix(pattern[:i], path.Base("/"+pattern[:i])) // up to the last whole component
+	}
+	return pattern
+}
+
+// allowed tells whether a repository of that name may be asked for at all.
+func (n *names) allowed(repo string) bool {
+	if !registry.ValidRepository(repo) {
+		return false
+	}
+	if len(n.patterns) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(n.patterns, func(p string) bool {
+		ok, err := path.Match(p, repo)
+		return ok && err == nil
+	})
+}
+
+// add makes a repository known; it tells whether it was not.
+func (n *names) add(repo string) bool {
+	if !n.allowed(repo) {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.repos[repo] || len(n.repos) >= maxRepositories {
+		return false
+	}
+	n.repos[repo] = true
+	n.addFoldersLocked(repo)
+	return true
+}
+
+func (n *names) addFolders(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.addFoldersLocked(strings.Trim(name, "/"))
+}
+
+func (n *names) addFoldersLocked(name string) {
+	for name != "" {
+		dir, base := parent(name)
+		if n.folders[dir] == nil {
+			n.folders[dir] = map[string]bool{}
+		}
+		n.folders[dir][base] = true
+		name = dir
+	}
+}
+
+func parent(name string) (dir, base string) {
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		return name[:i], name[i+1:]
+	}
+	return "", name
+}
+
+// replace takes the registry's own list for all that there is. What is gone
+// from it is forgotten.
+func (n *names) replace(repos []string) {
+	fresh := newNames(n.patterns)
+	for _, r := range repos {
+		fresh.add(r)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.repos, n.folders, n.listed = fresh.repos, fresh.folders, n.now()
+}
+
+// complete tells whether the registry has listed all repositories lately.
+func (n *names) complete() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.listed.IsZero() && n.now().Sub(n.listed) < catalogAge
+}
+
+func (n *names) isRepository(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.repos[name]
+}
+
+// isFolder tells whether name is a repository or the beginning of one's name.
+func (n *names) isFolder(name string) bool {
+	dir, base := parent(name)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.folders[dir][base]
+}
+
+// list gives what the names of repositories put into folder dir.
+func (n *names) list(dir string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]string, 0, len(n.folders[dir]))
+	for name := range n.folders[dir] {
+		list = append(list, name)
+	}
+	return list
+}
+
+func (n *names) all() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]string, 0, len(n.repos))
+	for name := range n.repos {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// union is the sorted names of both, each once.
+func union(a, b []string) []string {
+	all := append(slices.Clone(a), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

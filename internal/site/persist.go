@@ -1,0 +1,129 @@
+package site
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/registry"
+)
+
+// saveEvery is how often a namespace that changed is kept at most.
+const saveEvery = time.Second
+
+// memory is what is kept of a namespace, as JSON: enough to serve without the
+// registry what was served before.
+type memory struct {
+	Version      int           `json:"version"` // memoryVersion
+	Repositories []string      `json:"repositories"`
+	Tags         []memoryTag   `json:"tags"`
+	Fixed        []memoryFixed `json:"fixed"`
+}
+
+const memoryVersion = 1
+
+type memoryTag struct {
+	Repository string        `json:"repository"`
+	Tag        string        `json:"tag"`
+	Top        digest.Digest `json:"top"`
+	Chosen     digest.Digest `json:"chosen"`
+}
+
+type memoryFixed struct {
+	Repository string        `json:"repository"`
+	Digest     digest.Digest `json:"digest"`
+	Chosen     digest.Digest `json:"chosen"`
+}
+
+// memoryName is the document for one registry; several may share a store.
+func (l *Live) memoryName() string {
+	sum := sha256.Sum256([]byte(l.registry.Host()))
+	return fmt.Sprintf("namespaces/%x", sum[:8])
+}
+
+// restore takes over what was kept; whatever makes no sense is left out.
+func (l *Live) restore() {
+	data, err := l.loader.store.LoadDocument(l.memoryName())
+	if err != nil {
+		return
+	}
+	var m memory
+	if json.Unmarshal(data, &m) != nil || m.Version != memoryVersion {
+		return
+	}
+	for _, r := range m.Repositories {
+		l.names.add(r)
+	}
+	for _, t := range m.Tags {
+		if l.names.allowed(t.Repository) && registry.ValidTag(t.Tag) && t.Chosen.Validate() == nil && t.Top.Validate() == nil {
+			l.tags[ref{t.Repository, t.Tag}] = &tag{top: t.Top, chosen: t.Chosen}
+		}
+	}
+	for _, f := range m.Fixed {
+		if l.names.allowed(f.Repository) && f.Digest.Validate() == nil && f.Chosen.Validate() == nil {
+			l.fixed[pin{f.Repository, f.Digest}] = &fixedSite{chosen: f.Chosen}
+		}
+	}
+}
+
+func (l *Live) markDirty() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dirty = true
+}
+
+func (l *Live) saveNowAndThen(ctx context.Context) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.save()
+		}
+	}
+}
+
+// save keeps the namespace if it changed.
+func (l *Live) save() {
+	m, changed := l.memory()
+	if !changed {
+		return
+	}
+	data, err := json.Marshal(m)
+	if err == nil {
+		err = l.loader.store.SaveDocument(l.memoryName(), data)
+	}
+	if err != nil {
+		l.markDirty()
+		slog.Warn("what is known of the registry is not kept", "event", "cache_full", "err", err)
+	}
+}
+
+func (l *Live) memory() (memory, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.dirty {
+		return memory{}, false
+	}
+	l.dirty = false
+	m := memory{Version: memoryVersion, Repositories: l.names.all()}
+	for r, t := range l.tags {
+		m.Tags = append(m.Tags, memoryTag{r.repo, r.tag, t.top, t.chosen})
+	}
+	for p, f := range l.fixed {
+		m.Fixed = append(m.Fixed, memoryFixed{p.repo, p.digest, f.chosen})
+	}
+	slices.SortFunc(m.Tags, func(a, b memoryTag) int {
+		return cmp.Or(cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Tag, b.Tag))
+	})
+	return m, true
+}

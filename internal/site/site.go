@@ -1,0 +1,43 @@
+package site
+
+import (
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/manifest"
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// Site is one version of a website as one repository holds it. It never
+// changes.
+type Site struct {
+	Digest digest.Digest // of its manifest
+	Tree   *tree.Tree
+
+	repo    string // whose blobs hold its content
+	layers  []manifest.Descriptor
+	content *contents
+	plans   []plan // one for each layer
+	root    string // folder of the layers that is the site's root
+	warning string // what is odd about it, for people
+}
+
+// newSite ties a tree to the repository from which its content can be read.
+func newSite(c *contents, repo string, r record, t *tree.Tree) *Site {
+	s := &Site{
+		Digest: r.Digest, Tree: t, repo: repo, layers: r.Layers,
+		content: c, plans: make([]plan, len(r.Layers)), root: r.RootDir, warning: r.Warning,
+	}
+	s.spanMembers()
+	return s
+}
+
+// spanMembers notes which members of the tree lie in which layer; they are
+// ordered by layer.
+func (s *Site) spanMembers() {
+	for i := range uint32(s.Tree.Members()) {
+		p := &s.plans[s.Tree.Member(i).Layer]
+		if p.count++; p.count == 1 {
+			p.first = i
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package site
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/cache"
+)
+
+// Status is what a namespace says of itself.
+type Status struct {
+	Registry string      `json:"registry"`
+	Healthy  bool        `json:"healthy"`
+	Problem  string      `json:"problem,omitempty"` // why it is not healthy
+	Tags     []TagStatus `json:"tags"`              // those that were looked up
+	Cache    cache.Stats `json:"cache"`
+}
+
+// TagStatus is what is known of one tag.
+type TagStatus struct {
+	Repository string        `json:"repository"`
+	Tag        string        `json:"tag"`
+	Digest     digest.Digest `json:"digest"` // what the registry says the tag is
+	Site       digest.Digest `json:"site"`   // the manifest that is shown
+	Files      int           `json:"files,omitempty"`
+	Checked    *time.Time    `json:"checked,omitempty"` // when the registry last confirmed it; nil: not since the start
+	Problem    string        `json:"problem,omitempty"`
+	Warning    string        `json:"warning,omitempty"`
+}
+
+// Status tells what is served, and how well.
+func (l *Live) Status() Status {
+	s := Status{Registry: l.registry.Host(), Healthy: true, Cache: l.loader.store.Stats(), Tags: []TagStatus{}}
+	if err := l.loader.health.problem(); err != nil {
+		s.Healthy, s.Problem = false, err.Error()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r, t := range l.tags {
+		s.Tags = append(s.Tags, t.status(r))
+		if t.err != nil && s.Healthy {
+			s.Healthy, s.Problem = false, r.String()+": "+t.err.Error()
+		}
+	}
+	slices.SortFunc(s.Tags, func(a, b TagStatus) int {
+		return cmp.Or(cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Tag, b.Tag))
+	})
+	return s
+}
+
+func (t *tag) status(r ref) TagStatus {
+	s := TagStatus{Repository: r.repo, Tag: r.tag, Digest: t.top, Site: t.chosen}
+	if t.site != nil {
+		s.Files, s.Warning = t.site.Tree.Len()-1, t.site.warning
+	}
+	if !t.checked.IsZero() {
+		s.Checked = &t.checked
+	}
+	if t.err != nil {
+		s.Problem = t.err.Error()
+	}
+	return s
+}

@@ -1,0 +1,228 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/registry"
+)
+
+// checkBudget is how long a lookup waits to hear whether a tag has moved before
+// it answers with the version that it knows.
+const checkBudget = time.Second
+
+// tag is what is known of one tag. Live.mu guards it.
+type tag struct {
+	top     digest.Digest // what the registry says the tag is: most often an index
+	chosen  digest.Digest // the manifest in it that is the site
+	site    *Site         // nil until somebody looks, after a restart
+	checked time.Time     // when top was last heard from the registry
+	tried   time.Time     // when it was last asked for
+	used    time.Time     // when somebody last looked
+	err     error         // why the newest version is not shown, or nothing newer is known
+}
+
+// taggedSite is the answer of lookupTag.
+type taggedSite struct {
+	site  *Site
+	known bool // it was not the registry that had to be asked
+}
+
+// lookupTag finds the site that a tag names now, and makes sure that it is not
+// older than it may be.
+func (l *Live) lookupTag(ctx context.Context, r ref) (taggedSite, error) {
+	if !l.names.allowed(r.repo) || !registry.ValidTag(r.tag) {
+		return taggedSite{}, fmt.Errorf("%s:%s is no name of a tag: %w", r.repo, r.tag, fs.ErrNotExist)
+	}
+	s, fresh := l.current(r)
+	switch {
+	case fresh:
+		return taggedSite{s, true}, nil
+	case s != nil:
+		s, err := l.recheck(ctx, r, s)
+		return taggedSite{s, true}, err
+	}
+	s, err := l.resolve(ctx, r)
+	return taggedSite{site: s}, err
+}
+
+// current is the site that is known for a tag, if any, and whether it is fresh
+// enough to be shown without asking.
+func (l *Live) current(r ref) (s *Site, fresh bool) {
+	l.mu.Lock()
+	t := l.tags[r]
+	if t == nil {
+		l.mu.Unlock()
+		return nil, false
+	}
+	now := l.now()
+	t.used = now
+	s, chosen := t.site, t.chosen
+	fresh = now.Sub(t.checked) < l.refresh || now.Sub(t.tried) < min(l.refresh, restAfterFailure)
+	l.mu.Unlock()
+	if s == nil {
+		s = l.wake(r, chosen)
+	}
+	return s, s != nil && fresh
+}
+
+// wake loads the site of a tag that is known from before a restart.
+func (l *Live) wake(r ref, chosen digest.Digest) *Site {
+	s, err := l.loader.kept(r.repo, chosen)
+	if err != nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tags[r]
+	if t == nil || t.chosen != chosen {
+		return nil
+	}
+	if t.site == nil {
+		t.site = s
+	}
+	return t.site
+}
+
+// recheck asks whether a tag has moved. Whatever keeps the registry from
+// saying, the version that is known goes on being shown.
+func (l *Live) recheck(ctx context.Context, r ref, known *Site) (*Site, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkBudget)
+	defer cancel()
+	v, err := l.flight(ctx, "check of", r, l.check)
+	switch {
+	case err == nil:
+		return v, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, context.Canceled):
+		return nil, err
+	}
+	return known, nil
+}
+
+// flight runs work for a tag once, however many wait for it.
+func (l *Live) flight(ctx context.Context, what string, r ref, work func(context.Context, ref) (*Site, error)) (*Site, error) {
+	v, err := l.loader.flights.do(ctx, fmt.Sprintf("%s %s:%s", what, r.repo, r.tag), func(ctx context.Context) (any, error) {
+		if err := l.loader.health.check(); err != nil {
+			return (*Site)(nil), err
+		}
+		s, err := work(ctx, r)
+		l.loader.health.note(err)
+		return s, err
+	})
+	s, _ := v.(*Site)
+	return s, err
+}
+
+// check compares a known tag with the registry, by a request that costs no pull
+// quota, and takes over a new version once it can be served.
+func (l *Live) check(ctx context.Context, r ref) (*Site, error) {
+	l.mu.Lock()
+	t := l.tags[r]
+	if t == nil {
+		l.mu.Unlock()
+		return l.fetchTag(ctx, r)
+	}
+	t.tried = l.now()
+	top, s := t.top, t.site
+	l.mu.Unlock()
+
+	d, err := l.registry.Head(ctx, r.repo, r.tag)
+	if err == nil && d == top && s != nil {
+		l.mu.Lock()
+		t.checked, t.err = l.now(), nil
+		l.mu.Unlock()
+		return s, nil
+	}
+	if err == nil {
+		return l.fetchTag(ctx, r)
+	}
+	l.failed(r, err)
+	return nil, err
+}
+
+// resolve finds out what a tag names of which nothing is known.
+func (l *Live) resolve(ctx context.Context, r ref) (*Site, error) {
+	if l.absent.holds(r.String()) {
+		return nil, fmt.Errorf("%s: %w", r, fs.ErrNotExist)
+	}
+	return l.flight(ctx, "", r, l.fetchTag)
+}
+
+// fetchTag reads what a tag names, makes the site of it, and only then shows it.
+func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
+	doc, err := l.registry.Manifest(ctx, r.repo, r.tag)
+	if err != nil {
+		l.failed(r, err)
+		return nil, err
+	}
+	s, err := l.loader.load(ctx, r.repo, doc)
+	if err != nil {
+		slog.Error("a version cannot be shown", "event", "bad_version", "repo", r.repo, "tag", r.tag, "digest", doc.Digest, "err", err)
+		err = promised(err)
+		l.failed(r, err)
+		return nil, err
+	}
+	l.show(r, doc.Digest, s)
+	return s, nil
+}
+
+// show makes a site the one that a tag names.
+func (l *Live) show(r ref, top digest.Digest, s *Site) {
+	l.names.add(r.repo)
+	now := l.now()
+	l.mu.Lock()
+	t := l.tags[r]
+	moved := t != nil && t.chosen != s.Digest
+	if t == nil {
+		t = &tag{used: now}
+		l.tags[r] = t
+	}
+	t.top, t.chosen, t.site, t.checked, t.tried, t.err = top, s.Digest, s, now, now, nil
+	l.dirty = true
+	l.mu.Unlock()
+	if moved {
+		slog.Info("tag moved", "event", "tag_moved", "repo", r.repo, "tag", r.tag, "digest", s.Digest)
+		l.announce(r)
+	}
+}
+
+// failed notes why nothing newer is known of a tag; one that the registry does
+// not have any more is gone.
+func (l *Live) failed(r ref, err error) {
+	l.mu.Lock()
+	t := l.tags[r]
+	gone := errors.Is(err, fs.ErrNotExist)
+	if t != nil && gone {
+		delete(l.tags, r)
+		l.dirty = true
+	} else if t != nil {
+		t.err, t.tried = err, l.now()
+	}
+	l.mu.Unlock()
+	if gone {
+		l.absent.add(r.String())
+	}
+	if t != nil && gone {
+		slog.Info("tag deleted", "event", "tag_deleted", "repo", r.repo, "tag", r.tag)
+		l.announce(r)
+	}
+}
+
+// announce tells that a tag means something else now, under each of its names.
+func (l *Live) announce(r ref) {
+	l.mu.Lock()
+	changed := l.changed
+	l.mu.Unlock()
+	dir, base := parent(r.repo)
+	changed(r.repo, r.tag)
+	changed(dir, base+":"+r.tag)
+	changed(dir, base+"@"+r.tag)
+}
+
+func (r ref) String() string { return r.repo + ":" + r.tag }
