@@ -1,0 +1,166 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"syscall"
+
+	"github.com/regfs/regfs/internal/layer"
+)
+
+// folder is what of a folder is to be packed.
+type folder struct {
+	dir     string // as the user wrote it, for messages
+	root    *os.Root
+	out     fs.FileInfo // the folder of results, never packed; nil when there is none yet
+	entries []layer.PackEntry
+
+	refused refusals
+	left    places // where out was left out
+	pages   pages
+}
+
+var _ layer.PackSource = (*folder)(nil)
+
+// scanFolder lists dir, without reading the files in it. All that cannot be
+// packed is gathered into one error.
+func scanFolder(dir, out string) (*folder, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, unreadable(dir, err)
+	}
+	f := &folder{dir: dir, root: root}
+	if info, err := os.Stat(out); err == nil {
+		f.out = info
+	}
+	if err := f.scan(); err != nil {
+		root.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *folder) close() { f.root.Close() }
+
+func (f *folder) scan() error {
+	f.entries = []layer.PackEntry{{Name: rootDir, Type: fs.ModeDir}}
+	if err := f.scanDir(".", nil); err != nil {
+		return err
+	}
+	f.refuseEscapes()
+	if err := f.refused.err(f.dir); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(f.entries, func(e layer.PackEntry) bool { return e.Type != fs.ModeDir }) {
+		return fmt.Errorf("%s: empty: there is no file to pack (that %s does not ignore)", f.dir, ignoreFile)
+	}
+	return nil
+}
+
+// scanDir adds what is in the folder name, in the byte order of the names and
+// each subfolder followed by what is in it. The order in which the file system
+// lists names does not matter.
+func (f *folder) scanDir(name string, rules ignoreRules) error {
+	list, err := fs.ReadDir(f.root.FS(), name)
+	if err != nil {
+		return unreadable(f.shown(name), err)
+	}
+	if slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == ignoreFile }) {
+		if rules, err = f.readIgnoreFile(name, rules); err != nil {
+			return err
+		}
+	}
+	for _, d := range list {
+		p := path.Join(name, d.Name())
+		if rules.ignores(p, d.IsDir()) {
+			continue
+		}
+		if err := f.scanEntry(p, rules); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *folder) scanEntry(p string, rules ignoreRules) error {
+	info, err := f.root.Lstat(p)
+	if err != nil {
+		return unreadable(f.shown(p), err)
+	}
+	if info.IsDir() && f.out != nil && os.SameFile(info, f.out) {
+		f.left.add(shownName(p))
+		return nil
+	}
+	if why := refuseName(p); why != "" {
+		f.refused.add(p, why)
+		return nil
+	}
+	e := layer.PackEntry{Name: path.Join(rootDir, p), Type: info.Mode().Type()}
+	switch e.Type {
+	case 0:
+		e.Size = info.Size()
+	case fs.ModeDir:
+		f.entries = append(f.entries, e)
+		return f.scanDir(p, rules)
+	case fs.ModeSymlink:
+		if e.Link, err = f.root.Readlink(p); err != nil {
+			return unreadable(f.shown(p), err)
+		}
+	default:
+		f.refused.add(p, refuseType(e.Type))
+		return nil
+	}
+	f.entries = append(f.entries, e)
+	return nil
+}
+
+// shown is how messages call the file name.
+func (f *folder) shown(name string) string { return shownName(path.Join(f.dir, name)) }
+
+// unreadable says of the file or folder shown why it cannot be read.
+func unreadable(shown string, err error) error {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		err = pe.Err
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it was listed: not the kind that means "name another folder"
+		return changed(shown)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w: make it readable or list it in %s", shown, err, ignoreFile)
+	}
+	return fmt.Errorf("%s: %w", shown, err)
+}
+
+func changed(shown string) error {
+	return fmt.Errorf("%s: changed while it was packed: run bundle again", shown)
+}
+
+// Entries implements layer.PackSource.
+func (f *folder) Entries() []layer.PackEntry { return f.entries }
+
+// Open implements layer.PackSource. Web pages are looked at as they go by.
+func (f *folder) Open(e layer.PackEntry) (io.ReadCloser, error) {
+	name := e.Name[len(rootDir)+1:]
+	// Not to wait for a writer if the file has become a FIFO.
+	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, unreadable(f.shown(name), err)
+	}
+	info, err := file.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() != e.Size) {
+		err = changed(f.shown(name))
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	if isPage(name) {
+		return f.pages.watch(name, file), nil
+	}
+	return file, nil
+}

@@ -1,0 +1,45 @@
+package bundle
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// warnings are what there is to say of the folder once all of it was read.
+func (f *folder) warnings() []Warning {
+	var w []Warning
+	add := func(text string, p places) {
+		if n := len(p.shown) + p.more; n > 0 {
+			w = append(w, Warning{fmt.Sprintf(text, n), p.shown, p.more})
+		}
+	}
+	add("URLs that begin with a slash (%d): the site will be below /REPOSITORY/VERSION/, write them relative to the page", f.pages.rootRelative)
+	add("names that differ only in case (%d): some file systems hold only one of the two, rename one", f.caseTwins())
+	add("symbolic links to nothing that is packed (%d)", f.danglingLinks())
+	add("left out, because the result goes there (%d)", f.left)
+	return w
+}
+
+// caseTwins are the names in one folder that are equal but for upper and lower
+// case.
+func (f *folder) caseTwins() (twins places) {
+	seen := make(map[string]string, len(f.entries))
+	for _, e := range f.entries[1:] {
+		p := e.Name[len(rootDir)+1:]
+		dir, base := path.Split(p)
+		folded := dir + strings.ToLower(base)
+		if other, ok := seen[folded]; ok {
+			twins.add(shownName(other) + " and " + shownName(p))
+			continue
+		}
+		seen[folded] = p
+	}
+	return twins
+}
+
+// Lines is the warning as it is shown to people.
+func (w Warning) Lines() []string {
+	p := places{w.Places, w.More}
+	return append([]string{w.Text}, p.lines()...)
+}
