@@ -162,6 +162,8 @@ func (c *Client) adviceForAnswer(status int, message string) string {
 		// The text of Go's server and of nginx when a plain request comes to
 		// a TLS port.
 		return fmt.Sprintf("the registry speaks TLS: say https://%s", c.host)
+	case status == http.StatusBadRequest && c.scheme == "http" && message == "": // the same to a HEAD
+		return fmt.Sprintf("if the registry speaks TLS, say https://%s", c.host)
 	}
 	return ""
 }
