@@ -178,7 +178,7 @@ publish() { # version folder
 }
 
 start_mount() {
-	start regfs bin/regfs mount "$mount" --registry "http://$registry" --cache "$demo/cache" --listen "127.0.0.1:$(free_port 9464)"
+	start regfs bin/regfs mount "$mount" --registry "http://$registry" --cache "$demo/cache"
 	wait_for regfs test -e "$mount/.regfs/ready"
 }
 
