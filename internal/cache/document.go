@@ -52,7 +52,7 @@ func checkDocument(name string) error {
 
 func documentSum(name string, data []byte) []byte {
 	h := sha256.New()
-	io.WriteString(h, name)
+	h.Write([]byte(name))
 	h.Write([]byte{0})
 	h.Write(data)
 	return h.Sum(nil)
@@ -244,7 +244,7 @@ func (s *Store) pruneDocuments(dir, saved string) {
 	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	count := len(infos)
 	for _, fi := range infos {
-		if count <= maxDocuments && total <= s.limit/documentsPart {
+		if count <= s.maxDocuments && total <= s.limit/documentsPart {
 			return
 		}
 		name := dir + "/" + fi.Name()
@@ -257,7 +257,7 @@ func (s *Store) pruneDocuments(dir, saved string) {
 
 // documentBytes is what all documents take on disk.
 func (f *folder) documentBytes() (total int64) {
-	fs.WalkDir(f.root.FS(), docsDir, func(_ string, d fs.DirEntry, err error) error {
+	_ = fs.WalkDir(f.root.FS(), docsDir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil
 		}

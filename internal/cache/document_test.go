@@ -124,24 +124,25 @@ func TestDocumentNames(t *testing.T) {
 func TestTheOldestDocumentsMakeWay(t *testing.T) {
 	dir := t.TempDir()
 	s := openQuiet(t, dir, plenty)
+	s.maxDocuments = 50
 	save(t, s, "trees/0", "used")
-	for i := range maxDocuments + 9 {
+	for i := range s.maxDocuments + 9 {
 		name := documentFile(dir, fmt.Sprintf("trees/t%d", i))
 		harm(t, name, nil)
-		then := time.Now().Add(-time.Hour * time.Duration(maxDocuments-i+10))
+		then := time.Now().Add(-time.Hour * time.Duration(100-i))
 		if err := os.Chtimes(name, then, then); err != nil {
 			t.Fatal(err)
 		}
 	}
-	old := time.Now().Add(-maxDocuments * 2 * time.Hour)
+	old := time.Now().Add(-200 * time.Hour)
 	if err := os.Chtimes(documentFile(dir, "trees/0"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	wantDocument(t, s, "trees/0", "used") // which makes it young
 	save(t, s, "trees/new", "new")
 	got, err := s.Documents("trees")
-	if err != nil || len(got) != maxDocuments {
-		t.Errorf("got %d documents, %v; want %d", len(got), err, maxDocuments)
+	if err != nil || len(got) != s.maxDocuments {
+		t.Errorf("got %d documents, %v; want %d", len(got), err, s.maxDocuments)
 	}
 	for name, want := range map[string]bool{"trees/0": true, "trees/new": true, "trees/t10": false, "trees/t11": true} {
 		if is := slices.Contains(got, name); is != want {

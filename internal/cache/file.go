@@ -66,7 +66,7 @@ func (f file) changed() bool {
 	return err != nil || st != f.state
 }
 
-func (f file) close() { unix.Close(f.fd) }
+func (f file) close() { _ = unix.Close(f.fd) }
 
 // ReadAt reads from the file, as io.ReaderAt says.
 func (f file) ReadAt(p []byte, off int64) (int, error) {

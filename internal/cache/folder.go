@@ -177,7 +177,7 @@ func (f *folder) control(call func(dir int) error) error {
 // at any time, and network file systems give up for them.
 func retry(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -122,7 +122,7 @@ func (s *Store) readLarge(k Key, size int64, p []byte, off, want int64) error {
 			s.open.discard(o)
 		}
 		s.open.put(o)
-		if err != errChanged {
+		if !errors.Is(err, errChanged) {
 			return err
 		}
 	}

@@ -85,7 +85,7 @@ func sweep(d *folder) error {
 		for _, name := range names {
 			sweepOne(d, tmpDir+"/"+name)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

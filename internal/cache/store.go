@@ -29,15 +29,16 @@ var (
 // Store is a cache in a folder. All methods may be called at any time by
 // anyone, and fail with fs.ErrClosed after Close.
 type Store struct {
-	dir     *folder
-	scratch *scratch
-	open    *openFiles
-	recent  *recent
-	limit   int64 // bytes
-	reserve int64 // bytes of the file system that stay free
-	now     func() time.Time
-	log     *slog.Logger
-	quiet   throttle // for complaints about the disk, which would repeat with every call
+	dir          *folder
+	scratch      *scratch
+	open         *openFiles
+	recent       *recent
+	limit        int64 // bytes
+	maxDocuments int   // in one folder
+	reserve      int64 // bytes of the file system that stay free
+	now          func() time.Time
+	log          *slog.Logger
+	quiet        throttle // for complaints about the disk, which would repeat with every call
 
 	usage usage
 	round round
@@ -83,13 +84,14 @@ func open(dir string, limit int64) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		dir:    d,
-		open:   newOpenFiles(),
-		recent: newRecent(),
-		limit:  limit,
-		now:    time.Now,
-		log:    slog.Default().With("cache", dir),
-		stop:   func() {},
+		dir:          d,
+		open:         newOpenFiles(),
+		recent:       newRecent(),
+		limit:        limit,
+		maxDocuments: maxDocuments,
+		now:          time.Now,
+		log:          slog.Default().With("cache", dir),
+		stop:         func() {},
 	}
 	if s.scratch, err = newScratch(d); err != nil {
 		return nil, errors.Join(fmt.Errorf("cache %s: %w", dir, err), d.close())
