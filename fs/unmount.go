@@ -120,7 +120,7 @@ func Unmount(point string, lazy bool) error {
 		return fmt.Errorf("%s: %w", point, ErrNotMounted)
 	}
 	err = unmount(point, 0)
-	if errors.Is(err, syscall.EBUSY) || state == Dead {
+	if errors.Is(err, syscall.EBUSY) || err != nil && state == Dead {
 		if !lazy && state == Alive {
 			return fmt.Errorf("%s: %w: somebody has a file or folder of it open ('fuser -vm %s' tells who); --lazy does not wait for them", point, ErrBusy, point)
 		}
