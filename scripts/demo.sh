@@ -117,8 +117,14 @@ clean_up() {
 }
 
 unmount() {
-	mounted || return 0
-	bin/regfs unmount "$mount" 2>/dev/null || fusermount3 -uz "$mount" 2>/dev/null || umount -l "$mount"
+	local command
+	for command in "bin/regfs unmount --lazy" "fusermount3 -uz" "umount -l"; do
+		mounted || return 0
+		$command "$mount" 2>/dev/null || true # the next may do
+	done
+	if mounted; then
+		echo "demo: $mount is still mounted" >&2
+	fi
 }
 
 mounted() { grep -qF " ${mount// /\\040} " /proc/self/mountinfo; }
