@@ -80,8 +80,8 @@ var tag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 // Errors: ErrUsage for options that make no sense, fs.ErrNotExist when there is
 // no o.Dir, fs.ErrPermission for what cannot be read, and others.
 func Write(ctx context.Context, o Options) (Result, error) {
-	if !tag.MatchString(o.Version) {
-		return Result{}, usagef("VERSION %.140q is not a tag: use up to 128 letters, digits, '_', '.', '-', and neither '.' nor '-' first", o.Version)
+	if err := checkOptions(o); err != nil {
+		return Result{}, err
 	}
 	target := filepath.Join(o.Out, o.Version)
 	if err := checkPlaces(o.Dir, o.Out, target); err != nil {
@@ -110,6 +110,16 @@ func Write(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Digest: index, Path: target, Layer: packed, Warnings: f.warnings()}, nil
+}
+
+func checkOptions(o Options) error {
+	if !tag.MatchString(o.Version) {
+		return usagef("VERSION %.140q is not a tag: use up to 128 letters, digits, '_', '.', '-', and neither '.' nor '-' first", o.Version)
+	}
+	if o.Format != FormatDual && o.Format != FormatArtifact {
+		return usagef("format %q: it is %s or %s", o.Format, FormatDual, FormatArtifact)
+	}
+	return nil
 }
 
 // checkPlaces makes sure that the result neither is nor replaces what is packed,
@@ -168,11 +178,8 @@ func compose(o Options, p layer.Packed) (manifest.Composed, error) {
 			TOCOffset: p.TOCOffset,
 		},
 	}
-	switch o.Format {
-	case FormatDual:
-		return manifest.ComposeDual(site)
-	case FormatArtifact:
+	if o.Format == FormatArtifact {
 		return manifest.ComposeArtifact(site)
 	}
-	return manifest.Composed{}, usagef("format %q: it is %s or %s", o.Format, FormatDual, FormatArtifact)
+	return manifest.ComposeDual(site)
 }
