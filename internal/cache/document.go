@@ -184,7 +184,7 @@ func (s *Store) missingDocument(name string, err error) error {
 			s.log.Warn("damaged document removed", "document", name, "reason", err)
 		}
 	}
-	return fmt.Errorf("document %s: %w (%v)", name, fs.ErrNotExist, err)
+	return fmt.Errorf("document %s: %w", name, absent(err))
 }
 
 func (s *Store) removeDocument(name string) error {
@@ -257,14 +257,13 @@ func (s *Store) pruneDocuments(dir, saved string) {
 
 // documentBytes is what all documents take on disk.
 func (f *folder) documentBytes() (total int64) {
-	_ = fs.WalkDir(f.root.FS(), docsDir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil
+	for _, pattern := range []string{docsDir + "/*", docsDir + "/*/*"} {
+		names, _ := fs.Glob(f.root.FS(), pattern) // only a wrong pattern is an error
+		for _, name := range names {
+			if fi, err := f.root.Lstat(name); err == nil && fi.Mode().IsRegular() {
+				total += onDisk(fi.Size())
+			}
 		}
-		if fi, err := d.Info(); err == nil {
-			total += onDisk(fi.Size())
-		}
-		return nil
-	})
+	}
 	return total
 }

@@ -29,7 +29,7 @@ type folder struct {
 
 // openFolder opens dir/v1, made if it is not there, after checking dir.
 func openFolder(dir string) (*folder, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // G703: the user says where the cache is
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	outer, err := openOwn(dir)
@@ -46,7 +46,7 @@ func openFolder(dir string) (*folder, error) {
 
 // openOwn opens dir if nobody else could have planted anything in it.
 func openOwn(dir string) (*os.Root, error) {
-	path, err := os.Lstat(dir)
+	path, err := os.Lstat(dir) //nolint:gosec // G703: the user says where the cache is
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}

@@ -201,7 +201,13 @@ func (s *Store) missing(k Key, err error, size int64) error {
 	case !passing(err):
 		s.remove(k, err, size)
 	}
-	return fmt.Errorf("content %s: %w (%v)", short(k), fs.ErrNotExist, err)
+	return fmt.Errorf("content %s: %w", short(k), absent(err))
+}
+
+// absent is fs.ErrNotExist with the words of its cause but not its kind: that
+// the cache may not read a file does not mean that who asks may not.
+func absent(cause error) error {
+	return fmt.Errorf("%w (%s)", fs.ErrNotExist, cause.Error())
 }
 
 // passing tells whether an error says nothing about the file.

@@ -43,7 +43,7 @@ func checkRead(t *testing.T, s *Store, k Key, data []byte, off, length int) {
 	}
 	p := make([]byte, length)
 	n, err := s.ReadAt(k, int64(len(data)), p, int64(off))
-	if n != wantN || err != wantErr {
+	if n != wantN || !errors.Is(err, wantErr) {
 		t.Errorf("%d bytes, read %d at %d: got %d, %v; want %d, %v", len(data), length, off, n, err, wantN, wantErr)
 	}
 	if n > 0 && string(p[:n]) != string(data[off:off+n]) {
