@@ -123,9 +123,9 @@ func (c *Client) authorized(ctx context.Context, at *lazy[session], s scope) (ht
 // login finds the credentials for the registry and, where there are any, asks
 // it how it wants them.
 func (c *Client) login(ctx context.Context) (session, error) {
-	auth, err := authn.Resolve(ctx, c.keychain, c.registry)
+	auth, err := c.credentials(ctx)
 	if err != nil {
-		return session{}, &failure{what: c.host + ": credentials", detail: clean(err.Error()), kind: ErrUnavailable}
+		return session{}, err
 	}
 	in := session{began: c.now(), auth: auth}
 	if auth == authn.Anonymous {
@@ -133,6 +133,29 @@ func (c *Client) login(ctx context.Context) (session, error) {
 	}
 	in.challenge, err = c.ping(ctx, c.reads)
 	return in, err
+}
+
+// credentials asks the keychain, which may run a program that takes no context
+// and may wait for ever, for somebody to unlock it.
+func (c *Client) credentials(ctx context.Context) (authn.Authenticator, error) {
+	type answer struct {
+		auth authn.Authenticator
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		auth, err := authn.Resolve(ctx, c.keychain, c.registry)
+		got <- answer{auth, err}
+	}()
+	select {
+	case a := <-got:
+		if a.err != nil {
+			a.err = &failure{what: c.host + ": credentials", detail: clean(a.err.Error()), kind: ErrUnavailable}
+		}
+		return a.auth, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (c *Client) fetchToken(ctx context.Context, base http.RoundTripper, in session, s scope) (http.RoundTripper, error) {
@@ -174,10 +197,16 @@ func (c *Client) renewed(ctx context.Context, at *lazy[session], answer *http.Re
 func (c *Client) ping(ctx context.Context, t http.RoundTripper) (*transport.Challenge, error) {
 	only := &onlyScheme{RoundTripper: t, scheme: c.scheme}
 	challenge, err := transport.Ping(ctx, c.registry, only)
-	if err != nil && only.err != nil {
-		err = only.err
+	var answer *transport.Error
+	switch {
+	case err == nil:
+		return challenge, nil
+	case only.err != nil:
+		return nil, only.err
+	case errors.As(err, &answer): // without the error about the other scheme
+		return nil, answer
 	}
-	return challenge, err
+	return nil, err
 }
 
 // onlyScheme refuses requests that use another scheme, and keeps the error of

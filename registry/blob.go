@@ -49,8 +49,11 @@ func (c *Client) Range(ctx context.Context, repo string, d digest.Digest, size, 
 	r.want = []int{http.StatusOK, http.StatusPartialContent}
 	res, err := c.do(ctx, r)
 	if refusesRanges(err) {
-		c.noRanges.until(c.now().Add(c.limits.noRanges))
-		return c.whole(ctx, repo, d, size)
+		body, err := c.whole(ctx, repo, d, size)
+		if err == nil { // so it was the range that was refused
+			c.noRanges.until(c.now().Add(c.limits.noRanges))
+		}
+		return body, err
 	}
 	if err != nil {
 		return nil, err

@@ -95,7 +95,7 @@ func (c *Client) broken(ctx, reqCtx context.Context, what string, err error) err
 	case errors.As(err, &ours):
 		return ours
 	case errors.As(err, &answer): // of the token service, or of the ping
-		if k := statusKind(answer.StatusCode); k != fs.ErrNotExist {
+		if k := statusKind(answer.StatusCode); !errors.Is(k, fs.ErrNotExist) {
 			f.kind = k
 		}
 		f.status, f.temporary = answer.StatusCode, temporaryStatus(answer.StatusCode)

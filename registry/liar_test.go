@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -398,7 +399,7 @@ func TestErrorsQuoteLittleOfTheRegistry(t *testing.T) {
 		})
 		_, err := c.Tags(testContext(t), "app")
 		got := err.Error()
-		if len(got) > 800 || strings.ContainsAny(got, "\x00\x1b\r\n\u202e\xff") || strings.Contains(got, secret) {
+		if len(got) > 800 || strings.ContainsAny(got, "\x00\x1b\r\n\u202e") || !utf8.ValidString(got) || strings.Contains(got, secret) {
 			t.Errorf("%s: got %q, want a short clean line", name, got)
 		}
 		if !strings.Contains(got, "GET the tags of app: 403 Forbidden") {
@@ -686,5 +687,28 @@ func TestFailedLoginAnswersForTheCrowd(t *testing.T) {
 	c.Tags(testContext(t), "app")
 	if pings.Load() != 2 {
 		t.Errorf("a second later: got %d pings, want 2", pings.Load())
+	}
+}
+
+// The program that keeps passwords waits for somebody to unlock it.
+func TestKeychainThatHangsIsUnavailable(t *testing.T) {
+	unlocked := make(chan struct{})
+	defer close(unlocked)
+	c := impatient(newClient(t, freeAddr(t), WithKeychain(func(string) (string, string, error) {
+		<-unlocked
+		return "", "", nil
+	})))
+	c.limits.answer = 100 * time.Millisecond
+	if _, err := c.Tags(testContext(t), "app"); !errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want ErrUnavailable alone", err)
+	}
+}
+
+func TestWhatIsNoRegistryIsUnavailable(t *testing.T) {
+	c := lie(t, http.NotFound)
+	c.keychain = keychain{func(string) (string, string, error) { return testUser, testPassword, nil }}
+	_, err := c.Tags(testContext(t), "app")
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "404 Not Found") || strings.Contains(err.Error(), "scheme") {
+		t.Errorf("got %v, want ErrUnavailable with the answer to the ping", err)
 	}
 }

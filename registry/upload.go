@@ -146,7 +146,7 @@ func (s *sending) Read(b []byte) (int, error) {
 	if err == nil && s.left == 0 {
 		err = s.finish()
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		n = 0
 	}
 	s.push.count(func(p *Progress) {
