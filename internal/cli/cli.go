@@ -144,13 +144,14 @@ func prepare(cmd *cobra.Command) {
 }
 
 // fromEnvironment sets the flags that the command line left alone from
-// REGFS_<FLAG>.
+// REGFS_<FLAG>. Those that only ask for information are for the command line:
+// REGFS_VERSION is rather somebody's own variable.
 func fromEnvironment(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || err != nil {
+		if !ok || f.Changed || err != nil || f.Name == "help" || f.Name == "version" {
 			return
 		}
 		if e := cmd.Flags().Set(f.Name, value); e != nil {
