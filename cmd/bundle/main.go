@@ -137,7 +137,12 @@ func run(cmd *cobra.Command, f flags) error {
 	if o.Annotations, err = parseAnnotations(f.annotations); err != nil {
 		return err
 	}
+	progress := cli.NewProgress(cmd.ErrOrStderr())
+	o.Progress = func(n, of int, name string) {
+		progress.Draw(fmt.Sprintf("packing %d of %d files: %s", n, of, name))
+	}
 	r, err := bundle.Write(cmd.Context(), o)
+	progress.Clear()
 	if errors.Is(err, bundle.ErrUsage) {
 		return cli.WithCode(cli.ExitUsage, err)
 	}
@@ -200,22 +205,7 @@ func report(w io.Writer, r bundle.Result) {
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(w, "bundle: warning: %s\n", strings.Join(warning.Lines(), "\n  "))
 	}
-	fmt.Fprintf(w, "bundle: %s: %d files, %s, packed into %s\n", r.Path, r.Layer.Files, size(r.Layer.Bytes), size(r.Layer.Size))
-}
-
-// size is n bytes with three digits or so, in decimal units as registries show
-// them.
-func size(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB"} {
-		if f /= 1000; f < 999.95 {
-			return fmt.Sprintf("%.1f %s", f, unit)
-		}
-	}
-	return fmt.Sprintf("%.1f TB", f/1000)
+	fmt.Fprintf(w, "bundle: %s: %d files, %s, packed into %s\n", r.Path, r.Layer.Files, cli.Bytes(r.Layer.Bytes), cli.Bytes(r.Layer.Size))
 }
 
 // result is what --json prints, a contract with scripts. Sizes are bytes.

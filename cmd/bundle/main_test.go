@@ -88,12 +88,3 @@ func TestCreatedTime(t *testing.T) {
 		}
 	}
 }
-
-func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB",
-		12_345_678: "12.3 MB", 5_000_000_000: "5.0 GB", 7_000_000_000_000: "7.0 TB"} {
-		if got := size(n); got != want {
-			t.Errorf("%d: got %q, want %q", n, got, want)
-		}
-	}
-}

@@ -53,6 +53,10 @@ type Options struct {
 	Title       string            // "" leaves it out
 	Created     time.Time         // zero leaves it out
 	Annotations map[string]string // further ones, of the index and its manifests
+
+	// Progress, if not nil, is told of each file before it is packed: which
+	// manieth of how many, and its name as messages show it.
+	Progress func(n, of int, name string)
 }
 
 // Result describes the layout that was written.
@@ -92,6 +96,7 @@ func Write(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer f.close()
+	f.progress = o.Progress
 
 	s, err := newStaging(o.Out)
 	if err != nil {

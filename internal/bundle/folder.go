@@ -23,6 +23,10 @@ type folder struct {
 	refused refusals
 	left    places // where out was left out
 	pages   pages
+
+	progress func(n, of int, name string) // may be nil
+	files    int
+	opened   int
 }
 
 var _ layer.PackSource = (*folder)(nil)
@@ -104,6 +108,7 @@ func (f *folder) scanEntry(p string, rules ignoreRules) error {
 	switch e.Type {
 	case 0:
 		e.Size = info.Size()
+		f.files++
 	case fs.ModeDir:
 		f.entries = append(f.entries, e)
 		return f.scanDir(p, rules)
@@ -146,13 +151,22 @@ func (f *folder) Entries() []layer.PackEntry { return f.entries }
 // Open implements layer.PackSource. Web pages are looked at as they go by.
 func (f *folder) Open(e layer.PackEntry) (io.ReadCloser, error) {
 	name := e.Name[len(rootDir)+1:]
+	f.opened++
+	if f.progress != nil {
+		f.progress(f.opened, f.files, shownName(name))
+	}
+	return f.openFile(name, e.Size)
+}
+
+// openFile opens a file that had size bytes when its folder was listed.
+func (f *folder) openFile(name string, size int64) (io.ReadCloser, error) {
 	// Not to wait for a writer if the file has become a FIFO.
 	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, unreadable(f.shown(name), err)
 	}
 	info, err := file.Stat()
-	if err == nil && (!info.Mode().IsRegular() || info.Size() != e.Size) {
+	if err == nil && (!info.Mode().IsRegular() || info.Size() != size) {
 		err = changed(f.shown(name))
 	}
 	if err != nil {

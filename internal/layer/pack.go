@@ -25,8 +25,9 @@ type PackSource interface {
 	// Entries gives what is stored, in the order in which it is stored: each
 	// name once, a folder before what is in it.
 	Entries() []PackEntry
-	// Open opens the content of a regular file, e.Size bytes. Its errors, and
-	// those of reading, name the file.
+	// Open opens the content of a regular file, e.Size bytes. It is called
+	// for one file after the other, in order, each closed before the next.
+	// Its errors, and those of reading, name the file.
 	Open(e PackEntry) (io.ReadCloser, error)
 }
 
