@@ -1,8 +1,6 @@
 # regfs, bundle and upload, static, in an image that holds nothing else.
 FROM golang:1.26 AS build
 WORKDIR /src
-COPY go.mod go.sum ./
-RUN go mod download
 COPY . .
 RUN mkdir /out && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/ ./cmd/...
 
