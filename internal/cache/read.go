@@ -14,9 +14,9 @@ import (
 
 const (
 	// verifyWhole is the size in bytes up to which a content is read and hashed
-	// with every call: 0.5 ms, while the kernel's page cache above makes calls
-	// rare. A larger one is hashed when it is opened.
-	verifyWhole = 1 << 20
+	// with every call: what the kernel reads at once, so that one call most
+	// often is all. A larger one is hashed when it is opened.
+	verifyWhole = 128 << 10
 	// touchInterval is how old the modification time of a content that is used
 	// may get. It is the clock of eviction, which may be coarse, while writing
 	// an inode for every read is slow.

@@ -69,6 +69,27 @@ func (l *Live) due() []ref {
 	return due
 }
 
+// followCatalog reads the list of repositories at the start, and again from time
+// to time while somebody wants it.
+func (l *Live) followCatalog(ctx context.Context) {
+	tick := time.NewTicker(catalogFresh / 4)
+	defer tick.Stop()
+	level := slog.LevelInfo // the first time; many registries never list
+	for {
+		if err := l.readCatalog(ctx); err != nil && ctx.Err() == nil {
+			slog.Log(ctx, level, "the registry does not list its repositories", "event", "no_catalog", "err", err)
+			level = slog.LevelDebug
+		}
+		for !l.names.due() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}
+}
+
 // readCatalog asks the registry for all its repositories. Registries need not
 // be able to say, so nothing depends on it.
 func (l *Live) readCatalog(ctx context.Context) error {

@@ -75,11 +75,7 @@ func Open(o Options) *Live {
 	l.restore()
 	l.wait.Go(func() { l.follow(ctx) })
 	l.wait.Go(func() { l.saveNowAndThen(ctx) })
-	l.wait.Go(func() {
-		if err := l.readCatalog(ctx); err != nil {
-			slog.Info("the registry does not list its repositories now", "event", "no_catalog", "err", err)
-		}
-	})
+	l.wait.Go(func() { l.followCatalog(ctx) })
 	return l
 }
 
@@ -113,7 +109,7 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 		return Entry{}, nil // the repository wins
 	}
 	tagged, err := l.lookupTag(ctx, ref{dir, name})
-	if err == nil && (tagged.known || l.names.complete()) {
+	if err == nil && (tagged.known || l.names.complete(catalogUsable)) {
 		return Entry{Site: tagged.site}, nil
 	}
 	is, repoErr := l.isRepository(ctx, full)
@@ -144,7 +140,7 @@ func (l *Live) lookupReference(ctx context.Context, repo string, sep byte, refer
 // known from before. The errors are those of Lookup.
 func (l *Live) List(ctx context.Context, dir string) ([]string, error) {
 	if dir == "" || !l.names.isRepository(dir) {
-		if !l.names.complete() {
+		if !l.names.complete(l.refresh) {
 			if err := l.readCatalog(ctx); err != nil {
 				slog.Debug("listing from memory", "event", "no_catalog", "err", err)
 			}

@@ -10,10 +10,16 @@ import (
 	"github.com/regfs/regfs/registry"
 )
 
-// catalogAge is how long a list of all repositories counts as complete. A
-// repository that is not in it is asked for by name, so this bounds only how
-// late one shows in listings, or wins over a tag of the same name.
-const catalogAge = 30 * time.Second
+const (
+	// catalogFresh is how old the list of all repositories gets while names are
+	// looked up. A repository that is not in it is asked for by its name, so
+	// this bounds only how late one shows in listings, or wins over a tag of
+	// the same name.
+	catalogFresh = 30 * time.Second
+	// catalogUsable is how old it may be to say that a name is no repository:
+	// a lookup after a quiet hour does not wait for a new one.
+	catalogUsable = time.Hour
+)
 
 // maxRepositories bounds the table of names; the registry client ends lists
 // there too.
@@ -29,6 +35,8 @@ type names struct {
 	repos   map[string]bool
 	folders map[string]map[string]bool // a folder, "" for the root, and what is in it
 	listed  time.Time                  // when the registry last listed all
+	asked   time.Time                  // when somebody last wanted to know
+	tried   time.Time                  // when the registry was last asked to list all
 }
 
 func newNames(patterns []string) *names {
@@ -116,11 +124,26 @@ func (n *names) replace(repos []string) {
 	n.repos, n.folders, n.listed = fresh.repos, fresh.folders, n.now()
 }
 
-// complete tells whether the registry has listed all repositories lately.
-func (n *names) complete() bool {
+// complete tells whether the registry has listed all repositories, not too long
+// ago.
+func (n *names) complete(age time.Duration) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.listed.IsZero() && n.now().Sub(n.listed) < catalogAge
+	n.asked = n.now()
+	return !n.listed.IsZero() && n.now().Sub(n.listed) < age
+}
+
+// due tells whether the list should be read again: it is in use and old, and
+// was not asked for just now in vain.
+func (n *names) due() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.now()
+	if now.Sub(n.asked) > catalogFresh || now.Sub(n.tried) < catalogFresh {
+		return false
+	}
+	n.tried = now
+	return true
 }
 
 func (n *names) isRepository(name string) bool {
