@@ -80,7 +80,7 @@ func packPage(seed uint64, n int) []byte {
 var mixedPackTree = sync.OnceValue(func() *packTree {
 	t := newPackTree("app/", "app/empty.txt", "", "app/a.txt", "a", "app/link -> a.txt", "app/sub/", "app/sub/up -> ../a.txt")
 	for i, n := range []int{1, 511, 512, 513, 100, 30_000, 40_000, 5, memberSize - 1, 7, memberSize, memberSize + 1, 8,
-		ChunkSize - 1, 9, ChunkSize, 10, ChunkSize + 1, 11, 2 * ChunkSize, 0, 12, 3*ChunkSize + 4711, 13} {
+		ChunkSize, 10, 2*ChunkSize + 1, 11, 0, 12} {
 		t.file(fmt.Sprintf("app/sub/f%02d", i), packPage(uint64(i), n))
 	}
 	for i := range 40 {
@@ -213,7 +213,7 @@ func TestPackedLayerIsAnEStargz(t *testing.T) {
 // wrote itself), so it can only be asked where each has its own.
 func TestPackedLayerPassesVerifyTOC(t *testing.T) {
 	src := newPackTree("app/")
-	for i, n := range []int{memberSize, 2*ChunkSize + 1, memberSize + 1} {
+	for i, n := range []int{memberSize, ChunkSize + 1, memberSize + 1} {
 		src.file(fmt.Sprintf("app/f%d", i), packPage(uint64(i), n))
 	}
 	blob, p := packBytes(t, src)
