@@ -48,7 +48,7 @@ type Mount struct {
 // Start mounts f at point, a folder that is empty or not there yet, and serves
 // it. What a daemon that died has left there is replaced. Its errors are
 // ErrCannotMount.
-func Start(f *FS, point string, o MountOptions) (*Mount, error) {
+func Start(f fuse.RawFileSystem, point string, o MountOptions) (*Mount, error) {
 	point, err := prepare(point)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCannotMount, err)

@@ -1,0 +1,208 @@
+package fs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+func TestNoTwoNamesShareAFolder(t *testing.T) {
+	w := newWorld(t)
+	for _, tag := range []string{"v1", "latest"} {
+		w.publish("my-app", tag, map[string]string{"css/a.css": "same"})
+	}
+	f := w.newFS()
+	seen := map[uint64]string{}
+	for _, place := range [][]string{{"my-app", "v1"}, {"my-app", "latest"}, {"my-app:v1"}, {"my-app@v1"}} {
+		for _, path := range [][]string{place, append(slices.Clone(place), "css")} {
+			id, name := lookup(t, f, path...).NodeId, strings.Join(path, "/")
+			if other, ok := seen[id]; ok {
+				t.Errorf("%s and %s share the node id %x", name, other, id)
+			}
+			seen[id] = name
+		}
+	}
+}
+
+func TestEqualFilesAreOneInode(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"a": "same", "b": "one"})
+	w.publish("my-app", "v2", map[string]string{"sub/c": "same", "b": "two"})
+	f := w.newFS()
+	a, c := lookup(t, f, "my-app", "v1", "a"), lookup(t, f, "my-app", "v2", "sub", "c")
+	if a.NodeId != c.NodeId || a.Mtime != c.Mtime || a.Ino != c.Ino {
+		t.Errorf("equal files: got %x at %d and %x at %d", a.NodeId, a.Mtime, c.NodeId, c.Mtime)
+	}
+	one, two := lookup(t, f, "my-app", "v1", "b"), lookup(t, f, "my-app", "v2", "b")
+	if one.NodeId == two.NodeId || one.Mtime == two.Mtime {
+		t.Errorf("files of the same size that differ: got %x at %d and %x at %d", one.NodeId, one.Mtime, two.NodeId, two.Mtime)
+	}
+}
+
+func TestIDsAreFunctionsOfWhatTheyName(t *testing.T) {
+	if folderID("a") != folderID("a") || folderID("a") == folderID("b") || folderID("") != rootID {
+		t.Error("ids of folders are no function of their path")
+	}
+	if dirID(1, "ab") == dirID(2, "ab") || hashID("x", "ab", "c") == hashID("x", "a", "bc") {
+		t.Error("ids of two different things are the same")
+	}
+	for _, hash := range []uint64{0, 1, 0xffffffff, 1<<62 - 1, ^uint64(0)} {
+		if id := newID(hash); id>>63 != 1 || id == ^nodeID(0) {
+			t.Errorf("hash %x: got id %x, which may mean something else", hash, id)
+		}
+	}
+}
+
+func TestMissesAreKeptAsLongAsTheyAreTrue(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	f := w.newFS()
+	var out fuse.EntryOut
+	in := fuse.InHeader{NodeId: lookup(t, f, "my-app", "v1").NodeId}
+	if status := f.Lookup(nil, &in, "nothing", &out); status != fuse.OK || out.NodeId != 0 || out.EntryTimeout() != forever {
+		t.Errorf("in a site: got %v, node %d, %v; want a miss for ever", status, out.NodeId, out.EntryTimeout())
+	}
+	in.NodeId = uint64(rootID)
+	if status := f.Lookup(nil, &in, "nothing", &out); status != fuse.OK || out.NodeId != 0 || out.EntryTimeout() != missTimeout {
+		t.Errorf("at the root: got %v, node %d, %v; want a miss for %v", status, out.NodeId, out.EntryTimeout(), missTimeout)
+	}
+	if status := f.Lookup(nil, &in, strings.Repeat("n", 256), &out); status != fuse.Status(syscall.ENAMETOOLONG) {
+		t.Errorf("a long name: got %v", status)
+	}
+}
+
+func TestForgottenNodesAreDropped(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"a/b/c": "x"})
+	f := w.newFS()
+	var ids []uint64
+	for i := range 5 {
+		names := []string{"my-app", "v1", "a", "b", "c"}[:i+1]
+		ids = append(ids, lookup(t, f, names...).NodeId)
+	}
+	if got := f.inodes.len(); got != 6 {
+		t.Fatalf("got %d nodes, want 6", got)
+	}
+	for i, id := range ids {
+		f.Forget(id, uint64(len(ids)-i-1)) // all but the last telling
+	}
+	if got := f.inodes.len(); got != 6 {
+		t.Errorf("got %d nodes while the kernel knows them, want 6", got)
+	}
+	for _, id := range ids {
+		f.Forget(id, 1)
+	}
+	f.Forget(uint64(rootID), 1)
+	if got := f.inodes.len(); got != 1 {
+		t.Errorf("got %d nodes, want the root", got)
+	}
+	var attr fuse.AttrOut
+	if status := f.GetAttr(nil, &fuse.GetAttrIn{InHeader: fuse.InHeader{NodeId: ids[0]}}, &attr); status != fuse.Status(syscall.ESTALE) {
+		t.Errorf("a forgotten node: got %v, want ESTALE", status)
+	}
+}
+
+func TestDifferentContentNeverPassesForTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"a": "one", "b": "two", "d/x": "1"})
+	e, err := w.live.Lookup(t.Context(), "my-app", "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := func(name string) inode {
+		n, ok := e.Site.Tree.Lookup(tree.Root, name)
+		if !ok {
+			t.Fatal(name)
+		}
+		return inode{site: e.Site, node: n}
+	}
+	table := inodes{m: map[nodeID]inode{}}
+	if !table.add(7, node("a")) || !table.add(7, node("a")) {
+		t.Error("the same file was not taken twice")
+	}
+	for _, name := range []string{"b", "d"} {
+		if table.add(7, node(name)) {
+			t.Errorf("%s was taken for a", name)
+		}
+	}
+	if table.add(7, inode{made: &made{}}) {
+		t.Error("a folder of the namespace was taken for a")
+	}
+}
+
+func TestListingsGoOnWhereTheyWereLeft(t *testing.T) {
+	w := newWorld(t)
+	files := map[string]string{}
+	for i := range 300 {
+		files[fmt.Sprintf("file-with-a-long-name-%03d", i)] = "x"
+	}
+	w.publish("my-app", "v1", files)
+	for i := range 40 {
+		w.publish(fmt.Sprintf("repo-with-a-long-name-%02d", i), "v1", map[string]string{"f": "x"})
+	}
+	f := w.newFS()
+	for _, c := range []struct {
+		names []string
+		want  int
+	}{{[]string{"my-app", "v1"}, 302}, {nil, 43}} {
+		out := fuse.EntryOut{NodeId: uint64(rootID)}
+		if c.names != nil {
+			out = lookup(t, f, c.names...)
+		}
+		if got := len(listAll(t, f, out.NodeId)); got != c.want {
+			t.Errorf("%q: got %d names, want %d", c.names, got, c.want)
+		}
+	}
+}
+
+// listAll lists a folder in small pieces; a name that comes twice fails.
+func listAll(t *testing.T, f *FS, id uint64) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	in := fuse.ReadIn{InHeader: fuse.InHeader{NodeId: id}}
+	for {
+		buf := make([]byte, 500)
+		list := fuse.NewDirEntryList(buf, in.Offset)
+		if status := f.ReadDir(nil, &in, list); status != fuse.OK {
+			t.Fatal(status)
+		}
+		if list.Offset == in.Offset {
+			return all
+		}
+		for rest := list.Bytes(); len(rest) > 0; {
+			name, length := parseDirent(rest)
+			if all[name] {
+				t.Fatalf("%q is listed twice", name)
+			}
+			all[name] = true
+			rest = rest[length:]
+		}
+		in.Offset = list.Offset
+	}
+}
+
+// parseDirent reads one struct fuse_dirent of linux/fuse.h: ino and off of 8
+// bytes, namelen and type of 4, the name, padded to 8.
+func parseDirent(b []byte) (name string, length int) {
+	n := int(b[16]) | int(b[17])<<8
+	return string(b[24 : 24+n]), (24 + n + 7) &^ 7
+}
+
+func TestMountinfoIsReadAsTheKernelWritesIt(t *testing.T) {
+	for line, want := range map[string]string{
+		`36 35 98:0 /root /mnt/a rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:            "/mnt/a ext3",
+		`99 35 0:50 / /mnt/with\040space\134x ro,nosuid shared:2 master:3 - fuse.regfs host:5000 ro`: `/mnt/with space\x fuse.regfs`,
+		`garbage`: " ",
+	} {
+		point, kind, _ := parseMountinfo(line)
+		if got := point + " " + kind; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
