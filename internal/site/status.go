@@ -57,7 +57,8 @@ func (t *tag) status(r ref) TagStatus {
 		s.Files, s.Warning = t.site.Tree.Len()-1, t.site.warning
 	}
 	if !t.checked.IsZero() {
-		s.Checked = &t.checked
+		checked := t.checked // the status is read without the lock
+		s.Checked = &checked
 	}
 	if t.err != nil {
 		s.Problem = t.err.Error()
