@@ -61,12 +61,17 @@ func (l *Live) due() []ref {
 	defer l.mu.Unlock()
 	var due []ref
 	for r, t := range l.tags {
-		inUse := t.site != nil && now.Sub(t.used) < max(3*l.refresh, minUsed)
-		if inUse && now.Sub(t.checked) >= l.refresh*3/4 && now.Sub(t.tried) >= min(l.refresh*3/4, restAfterFailure) {
+		if l.followed(t, now) && now.Sub(t.checked) >= l.refresh*3/4 && now.Sub(t.tried) >= min(l.refresh*3/4, restAfterFailure) {
 			due = append(due, r)
 		}
 	}
 	return due
+}
+
+// followed tells whether a tag is in use, so that due comes by it. Whoever looks
+// first after a pause, or after a start, is not served by that.
+func (l *Live) followed(t *tag, now time.Time) bool {
+	return t.site != nil && !t.tried.IsZero() && now.Sub(t.used) < max(3*l.refresh, minUsed)
 }
 
 // followCatalog reads the list of repositories at the start, and again from time

@@ -62,9 +62,11 @@ func (l *Live) current(r ref) (s *Site, fresh bool) {
 		return nil, false
 	}
 	now := l.now()
+	// A tag that is followed is as fresh as the registry lets it be: waiting
+	// for one that is slow or away would only make everybody slow.
+	fresh = now.Sub(t.checked) < l.refresh || l.followed(t, now)
 	t.used = now
 	s, chosen := t.site, t.chosen
-	fresh = now.Sub(t.checked) < l.refresh || now.Sub(t.tried) < min(l.refresh, restAfterFailure)
 	l.mu.Unlock()
 	if s == nil {
 		s = l.wake(r, chosen)
