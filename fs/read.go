@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"io"
 	"syscall"
 
@@ -25,7 +26,7 @@ func (f *FS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResu
 	ctx, stop := operation(nil, readBudget)
 	defer stop()
 	count, err := n.site.ReadAt(ctx, n.node, buf, int64(in.Offset))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fail("read", n.name(), err)
 	}
 	return fuse.ReadResultData(buf[:count]), fuse.OK

@@ -39,17 +39,17 @@ type toc struct {
 // tocEntry is one tar entry, or a further chunk of the one before. Offsets and
 // sizes are bytes. Source: containerd/stargz-snapshotter docs/estargz.md.
 type tocEntry struct {
-	Name        string     `json:"name"`
-	Type        string     `json:"type"` // dir, reg, symlink, hardlink, char, block, fifo, chunk
-	Size        int64      `json:"size,omitempty"`
-	LinkName    string     `json:"linkName,omitempty"`
-	Mode        int64      `json:"mode,omitempty"`
-	UID         int        `json:"uid,omitempty"`
-	GID         int        `json:"gid,omitempty"`
-	Digest      string     `json:"digest,omitempty"`      // of a regular file's whole content
-	Offset      int64      `json:"offset,omitempty"`      // of the gzip member in the blob
-	InnerOffset int64      `json:"innerOffset,omitempty"` // of the chunk in the uncompressed member
-	ChunkOffset int64      `json:"chunkOffset,omitempty"` // of the chunk in the file
-	ChunkSize   int64      `json:"chunkSize,omitempty"`   // 0: to the end of the file
-	ChunkDigest string     `json:"chunkDigest,omitempty"` // of the chunk, uncompressed
+	Name        string `json:"name"`
+	Type        string `json:"type"` // dir, reg, symlink, hardlink, char, block, fifo, chunk
+	Size        int64  `json:"size,omitempty"`
+	LinkName    string `json:"linkName,omitempty"`
+	Mode        int64  `json:"mode,omitempty"`
+	UID         int    `json:"uid,omitempty"`
+	GID         int    `json:"gid,omitempty"`
+	Digest      string `json:"digest,omitempty"`      // of a regular file's whole content
+	Offset      int64  `json:"offset,omitempty"`      // of the gzip member in the blob
+	InnerOffset int64  `json:"innerOffset,omitempty"` // of the chunk in the uncompressed member
+	ChunkOffset int64  `json:"chunkOffset,omitempty"` // of the chunk in the file
+	ChunkSize   int64  `json:"chunkSize,omitempty"`   // 0: to the end of the file
+	ChunkDigest string `json:"chunkDigest,omitempty"` // of the chunk, uncompressed
 }

@@ -85,7 +85,7 @@ func (s *Site) readChunk(ctx context.Context, c tree.Chunk, p []byte, off int64)
 		if n == len(p) {
 			return nil
 		}
-		if try == 2 || !errors.Is(err, fs.ErrNotExist) && err != io.EOF {
+		if try == 2 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("chunk %x: read %d of %d bytes: %w", c.Digest[:8], n, len(p), unavailable(err))
 		}
 		if err := s.fetch(ctx, c.Member); err != nil {
