@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -80,11 +81,13 @@ func (l *Live) followCatalog(ctx context.Context) {
 	tick := time.NewTicker(catalogFresh / 4)
 	defer tick.Stop()
 	level := slog.LevelInfo // the first time; many registries never list
+	listed := sync.OnceFunc(func() { close(l.listed) })
 	for {
 		if err := l.readCatalog(ctx); err != nil && ctx.Err() == nil {
 			slog.Log(ctx, level, "the registry does not list its repositories", "event", "no_catalog", "err", err)
 			level = slog.LevelDebug
 		}
+		listed()
 		for !l.names.due() {
 			select {
 			case <-ctx.Done():

@@ -42,6 +42,8 @@ type Live struct {
 	dirty   bool // something is to be kept
 	changed func(dir, name string)
 
+	listed chan struct{} // closed when the first try to list all repositories has ended
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 }
@@ -70,6 +72,7 @@ func Open(o Options) *Live {
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, stop: stop,
+		listed:  make(chan struct{}),
 		changed: func(string, string) {},
 	}
 	l.restore()
@@ -121,7 +124,21 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 	case repoErr != nil:
 		return Entry{}, repoErr
 	}
-	return Entry{}, err
+	return Entry{}, l.absence(ctx, full, err)
+}
+
+// absence gives err unless name is a folder above repositories, which only the
+// list of all of them can tell: at the start that is on its way.
+func (l *Live) absence(ctx context.Context, name string, err error) error {
+	select {
+	case <-l.listed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.names.isFolder(name) {
+		return nil
+	}
+	return err
 }
 
 // lookupReference resolves repo@digest, repo@tag and repo:tag, which no
