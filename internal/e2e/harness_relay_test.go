@@ -31,9 +31,10 @@ type relay struct {
 type relayMode int
 
 const (
-	pass relayMode = iota
-	hang           // take the request and never answer
-	fail           // answer 500
+	pass      relayMode = iota
+	hang                // take the request and never answer
+	fail                // answer 500
+	noCatalog           // pass, but refuse to list repositories, as large registries do
 )
 
 // request is one request that a relay passed on, or answered itself.
@@ -98,13 +99,16 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	mode := r.mode
 	r.mu.Unlock()
-	switch mode {
-	case pass:
+	switch {
+	case mode == noCatalog && newRequest(req, 0).kind == "_catalog":
+		r.add(newRequest(req, http.StatusUnauthorized))
+		w.WriteHeader(http.StatusUnauthorized)
+	case mode == pass, mode == noCatalog:
 		r.proxy.ServeHTTP(w, req)
-	case fail:
+	case mode == fail:
 		r.add(newRequest(req, http.StatusInternalServerError))
 		http.Error(w, "the relay was told to fail", http.StatusInternalServerError)
-	case hang:
+	case mode == hang:
 		r.add(newRequest(req, 0))
 		select {
 		case <-req.Context().Done():

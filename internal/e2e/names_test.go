@@ -44,6 +44,25 @@ func TestASiteHasItsNames(t *testing.T) {
 	}
 }
 
+// TestNoCatalogIsNeededForWhoKnowsTheName: the largest registries do not list
+// their repositories. A name is found all the same; folders above repositories
+// are those of --repo.
+func TestNoCatalogIsNeededForWhoKnowsTheName(t *testing.T) {
+	reg := startRegistry(t)
+	s := smallSite()
+	s.publish(t, reg.host, "my-app", "v1")
+	s.publish(t, reg.host, "team/docs/handbook", "v3")
+	relay := startRelay(t, reg.host)
+	relay.set(noCatalog)
+	d := mount(t, relay.host)
+	wantFile(t, d.path("my-app/v1/index.html"), s["index.html"])
+	d = mount(t, relay.host, "--repo=team/docs/handbook")
+	wantFile(t, d.path("team/docs/handbook/v3/index.html"), s["index.html"])
+	if got, want := entries(t, d.path("team/docs/handbook")), []string{"v3"}; !slices.Equal(got, want) {
+		t.Errorf("tags: got %q, want %q", got, want)
+	}
+}
+
 // TestARepositoryWinsOverATag: where a/b is a repository and b a tag of a, a/b
 // is the repository and a:b the tag.
 func TestARepositoryWinsOverATag(t *testing.T) {
