@@ -67,7 +67,7 @@ type Entry struct {
 func Open(o Options) *Live {
 	ctx, stop := context.WithCancel(context.Background())
 	health := &health{now: time.Now}
-	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, health: health}
+	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, fetches: newFetches(ctx), health: health, wholeBlob: wholeBlob}
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,

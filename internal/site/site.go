@@ -1,6 +1,8 @@
 package site
 
 import (
+	"sync/atomic"
+
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/manifest"
@@ -16,9 +18,10 @@ type Site struct {
 	repo    string // whose blobs hold its content
 	layers  []manifest.Descriptor
 	content *contents
-	plans   []plan // one for each layer
-	root    string // folder of the layers that is the site's root
-	warning string // what is odd about it, for people
+	plans   []plan       // one for each layer
+	demands atomic.Int32 // fetches that somebody waited for
+	root    string       // folder of the layers that is the site's root
+	warning string       // what is odd about it, for people
 }
 
 // newSite ties a tree to the repository from which its content can be read.

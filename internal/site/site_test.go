@@ -500,17 +500,14 @@ func TestASmallSiteTakesFewRequests(t *testing.T) {
 
 func TestOneFileOfALargeSiteTakesLittle(t *testing.T) {
 	w := newWorld(t)
-	files := map[string]string{}
-	for i := range 2000 {
-		files[fmt.Sprintf("d%d/f%d", i%50, i)] = noise(10<<10, byte(i)) + fmt.Sprint(i)
-	}
+	files := largeSite()
 	w.publish("app", "v1", files)
-	l := w.open(t.TempDir(), time.Minute)
-	requests, sent := w.since(func() { wantRead(t, l, "app", "v1", "d7/f1007", files["d7/f1007"]) })
-	if sent > 2000*(10<<10)*2/100 {
-		t.Errorf("got %d bytes by %q, want under 2 %%", sent, requests)
+	l := w.openLarge()
+	requests, sent := w.since(func() { wantRead(t, l, "app", "v1", fileOf(123), files[fileOf(123)]) })
+	if sent > 120<<10 {
+		t.Errorf("got %d bytes by %q, want the table of contents and one member", sent, requests)
 	}
-	_, sent = w.since(func() { wantRead(t, l, "app", "v1", "d7/f1007", files["d7/f1007"]) })
+	_, sent = w.since(func() { wantRead(t, l, "app", "v1", fileOf(123), files[fileOf(123)]) })
 	if sent != 0 {
 		t.Errorf("the second time: got %d bytes, want none", sent)
 	}

@@ -1,0 +1,279 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/layer"
+	"github.com/regfs/regfs/internal/tree"
+	"github.com/regfs/regfs/registry"
+)
+
+// Requests for blobs that are under way at once: of one layer, so that one that
+// does not come leaves room for the others, and in all.
+const (
+	requestsPerBlob = 4
+	requestsAtOnce  = 64
+)
+
+// place is where a member lies, in whatever site it is used.
+type place struct {
+	blob   digest.Digest
+	offset int64
+}
+
+// call is a member that is being fetched. done is closed when it has ended, err
+// is then how.
+type call struct {
+	done chan struct{}
+	err  error
+}
+
+// fetches knows what is being fetched, so that nothing is fetched twice at the
+// same time, and runs apart from who asked: a caller may leave, the fetch goes
+// on for the others.
+type fetches struct {
+	ctx   context.Context // ends all of them, when the process ends
+	slots chan struct{}   // requestsAtOnce
+
+	mu    sync.Mutex
+	calls map[place]*call
+	blobs map[digest.Digest]*queue
+}
+
+// queue admits a few requests for one blob at once.
+type queue struct {
+	slots chan struct{} // requestsPerBlob
+	users int           // guarded by fetches.mu
+}
+
+func newFetches(ctx context.Context) *fetches {
+	return &fetches{
+		ctx: ctx, slots: make(chan struct{}, requestsAtOnce),
+		calls: map[place]*call{}, blobs: map[digest.Digest]*queue{},
+	}
+}
+
+// run is a row of members of one layer that one request fetches.
+type run struct {
+	site  *Site
+	layer int
+	first uint32
+	calls []*call // of the members from first on; nil where somebody else fetches it
+	whole bool    // by a GET of all of the blob
+}
+
+// fetch brings the chunks of a member into the store, and those of the members
+// after it for which the plan of the layer asks.
+func (s *Site) fetch(ctx context.Context, number uint32) error {
+	if err := s.content.health.check(); err != nil {
+		return err
+	}
+	c, r := s.claim(number)
+	if r != nil {
+		s.used()
+		go r.do()
+	}
+	select {
+	case <-c.done:
+		return promised(c.err)
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("%w: still waiting for bytes of layer %s", registry.ErrUnavailable, s.blob(number))
+		}
+		return ctx.Err()
+	}
+}
+
+// blob is the layer in which a member lies.
+func (s *Site) blob(number uint32) digest.Digest {
+	return s.layers[s.Tree.Member(number).Layer].Digest
+}
+
+// claim gives the call of a member, and the run that is to fetch it if nobody
+// does so yet.
+func (s *Site) claim(number uint32) (*call, *run) {
+	f := s.content.fetches
+	if c := f.find(s, number); c != nil {
+		return c, nil
+	}
+	m := s.Tree.Member(number)
+	r := &run{site: s, layer: m.Layer, first: number}
+	p := s.planOf(m.Layer)
+	end := number + 1
+	if p.whole {
+		r.first, end, r.whole = p.first, p.first+p.count, true
+	}
+	f.register(r, end)
+	if r.calls[number-r.first] == nil { // somebody was faster
+		f.drop(r, nil)
+		return s.claim(number)
+	}
+	return r.calls[number-r.first], r
+}
+
+// find is the call of a member that is under way, or nil.
+func (f *fetches) find(s *Site, number uint32) *call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[place{s.blob(number), s.Tree.Member(number).Offset}]
+}
+
+// register makes the calls of a run that ends before member end, but for those
+// that are under way.
+func (f *fetches) register(r *run, end uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := r.first; i < end; i++ {
+		key := place{r.site.blob(i), r.site.Tree.Member(i).Offset}
+		if f.calls[key] != nil {
+			r.calls = append(r.calls, nil)
+			continue
+		}
+		c := &call{done: make(chan struct{})}
+		f.calls[key] = c
+		r.calls = append(r.calls, c)
+	}
+}
+
+// end ends the call of the i-th member of a run, if it is the run's and has not
+// ended.
+func (f *fetches) end(r *run, i int, err error) {
+	c := r.calls[i]
+	if c == nil {
+		return
+	}
+	r.calls[i] = nil
+	n := r.first + uint32(i)
+	f.mu.Lock()
+	delete(f.calls, place{r.site.blob(n), r.site.Tree.Member(n).Offset})
+	f.mu.Unlock()
+	c.err = err
+	close(c.done)
+}
+
+// drop ends all calls of a run that have not ended.
+func (f *fetches) drop(r *run, err error) {
+	for i := range r.calls {
+		f.end(r, i, err)
+	}
+}
+
+// enter waits for a place among the requests for a blob.
+func (f *fetches) enter(ctx context.Context, blob digest.Digest) (leave func(), err error) {
+	f.mu.Lock()
+	q := f.blobs[blob]
+	if q == nil {
+		q = &queue{slots: make(chan struct{}, requestsPerBlob)}
+		f.blobs[blob] = q
+	}
+	q.users++
+	f.mu.Unlock()
+	gone := func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if q.users--; q.users == 0 {
+			delete(f.blobs, blob)
+		}
+	}
+	for _, slots := range []chan struct{}{q.slots, f.slots} {
+		select {
+		case slots <- struct{}{}:
+			defer func() {
+				if err != nil {
+					<-slots
+				}
+			}()
+		case <-ctx.Done():
+			gone()
+			return nil, ctx.Err()
+		}
+	}
+	return func() { <-f.slots; <-q.slots; gone() }, nil
+}
+
+// do fetches the members of a run; each can be used as soon as it has come.
+func (r *run) do() {
+	f := r.site.content.fetches
+	ctx, cancel := context.WithTimeout(f.ctx, fetchTimeout)
+	defer cancel()
+	err := r.transfer(ctx)
+	r.site.content.health.note(err)
+	if err == nil {
+		err = errors.New("the registry sent less than was asked for")
+	}
+	f.drop(r, err)
+}
+
+func (r *run) transfer(ctx context.Context) error {
+	l := r.site.layers[r.layer]
+	leave, err := r.site.content.fetches.enter(ctx, l.Digest)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	body, err := r.open(ctx, l.Digest, l.Size)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return r.unpack(body, body.Offset, body.Length)
+}
+
+// open asks for the bytes of the run. A registry may send all of the blob in
+// their place, which is a gift: all of it is kept.
+func (r *run) open(ctx context.Context, blob digest.Digest, size int64) (*registry.Body, error) {
+	s := r.site
+	if !r.whole {
+		from := s.Tree.Member(r.first).Offset
+		last := s.Tree.Member(r.first + uint32(len(r.calls)) - 1)
+		return s.content.registry.Range(ctx, s.repo, blob, size, from, last.Offset+last.Size-from)
+	}
+	body, err := s.content.registry.Blob(ctx, s.repo, blob, size)
+	if err != nil {
+		return nil, err
+	}
+	return &registry.Body{ReadCloser: body, Length: size}, nil
+}
+
+// unpack keeps the content of the members that lie in the length bytes of the
+// blob from at on. A damaged member does not spoil the others.
+func (r *run) unpack(body io.Reader, at, length int64) error {
+	p := &r.site.plans[r.layer]
+	end := at + length
+	for i := p.first; i < p.first+p.count; i++ {
+		m := r.site.Tree.Member(i)
+		if m.Offset < at || m.Offset+m.Size > end {
+			continue
+		}
+		if _, err := io.CopyN(io.Discard, body, m.Offset-at); err != nil {
+			return err
+		}
+		member := &io.LimitedReader{R: body, N: m.Size}
+		err := r.site.unpack(m, member)
+		if _, broken := io.Copy(io.Discard, member); broken != nil {
+			return broken
+		}
+		if index := int(i) - int(r.first); index >= 0 && index < len(r.calls) {
+			r.site.content.fetches.end(r, index, err)
+		}
+		at = m.Offset + m.Size
+	}
+	return nil
+}
+
+// unpack keeps the content of one member.
+func (s *Site) unpack(m tree.Member, r io.Reader) error {
+	var full error
+	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
+		if err := s.content.store.Put(sum, data); err != nil {
+			full = err
+		}
+	})
+	return errors.Join(err, full)
+}
