@@ -294,24 +294,40 @@ func checkTOCDamage(t *testing.T, damaged []byte, off int64, i int, toc digest.D
 
 func TestTablesThatLieAreRefused(t *testing.T) {
 	sum := digest.FromString("x").String()
-	reg := func(more string) string {
-		return `{"name":"f","type":"reg","size":10,"offset":5,"chunkDigest":"` + sum + `"` + more + `}`
+	reg := func(other ...string) string { // keys and values that differ from an honest entry's
+		e := map[string]string{"name": `"f"`, "type": `"reg"`, "size": "10", "offset": "5", "chunkDigest": `"` + sum + `"`}
+		for i := 0; i < len(other); i += 2 {
+			e[other[i]] = other[i+1]
+		}
+		var fields []string
+		for key, value := range e {
+			fields = append(fields, fmt.Sprintf("%q:%s", key, value))
+		}
+		return "{" + strings.Join(fields, ",") + "}"
 	}
 	for name, c := range map[string]struct {
 		entries string
 		want    error
 	}{
-		"offset past the end":        {`{"name":"f","type":"reg","size":10,"offset":1000,"chunkDigest":"` + sum + `"}`, ErrFormat},
-		"negative size":              {reg(`,"size":-1`), ErrFormat},
-		"negative inner offset":      {reg(`,"innerOffset":-1`), ErrFormat},
-		"huge inner offset":          {reg(`,"innerOffset":99999999999`), ErrNoTOC},
-		"chunks miss bytes":          {reg(`,"chunkSize":4`), ErrFormat},
-		"chunk larger than the file": {reg(`,"chunkSize":11`), ErrFormat},
+		"offset past the end":        {reg("offset", "1000"), ErrFormat},
+		"negative size":              {reg("size", "-1"), ErrFormat},
+		"negative inner offset":      {reg("innerOffset", "-1"), ErrFormat},
+		"huge inner offset":          {reg("innerOffset", "99999999999"), ErrNoTOC},
+		"chunks miss bytes":          {reg("chunkSize", "4"), ErrFormat},
+		"chunk larger than the file": {reg("chunkSize", "11"), ErrFormat},
 		"chunk of no file":           {`{"name":"f","type":"chunk","offset":5}`, ErrFormat},
-		"huge chunk":                 {reg(`,"size":99999999999`), ErrNoTOC},
-		"no chunk digest":            {reg(`,"chunkDigest":""`), ErrNoTOC},
-		"other algorithm":            {reg(`,"chunkDigest":"` + digest.SHA512.FromString("x").String() + `"`), ErrNoTOC},
-		"leads out":                  {reg(`,"name":"../f"`), ErrFormat},
+		"huge chunk":                 {reg("size", "99999999999"), ErrNoTOC},
+		"no chunk digest":            {reg("chunkDigest", `""`), ErrNoTOC},
+		"other algorithm":            {reg("chunkDigest", `"`+digest.SHA512.FromString("x").String()+`"`), ErrNoTOC},
+		"upper case digest":          {reg("chunkDigest", `"`+strings.ToUpper(sum)+`"`), ErrNoTOC},
+		"leads out":                  {reg("name", `"../f"`), ErrFormat},
+		"a key twice":                {`{"name":"f","name":"g","type":"dir"}`, ErrFormat},
+		"size is no number":          {reg("size", `"10"`), ErrFormat},
+		"size is no whole number":    {reg("size", "1e1"), ErrFormat},
+		"size overflows":             {reg("size", "9223372036854775808"), ErrFormat},
+		"deep nesting":               {reg("xattrs", strings.Repeat("[", 100)+strings.Repeat("]", 100)), ErrFormat},
+		"a long string":              {reg("userName", `"`+strings.Repeat("x", maxString)+`"`), ErrFormat},
+		"a long string with escapes": {reg("userName", `"\n`+strings.Repeat(`\"`, maxString)+`"`), ErrFormat},
 		"not an object":              {`7`, ErrFormat},
 	} {
 		table := []byte(`{"version":1,"entries":[` + c.entries + `]}`)

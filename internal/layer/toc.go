@@ -5,12 +5,12 @@ import (
 	"bytes"
 	_ "crypto/sha512" // a table's digest may be by sha512
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -84,7 +84,7 @@ func (p *tocParser) read(r io.Reader, want digest.Digest) error {
 	}
 	verifier := want.Verifier()
 	body := io.TeeReader(archive, verifier)
-	if err := p.parse(json.NewDecoder(body)); err != nil {
+	if err := p.parse(newJSONReader(body)); err != nil {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil {
@@ -97,50 +97,61 @@ func (p *tocParser) read(r io.Reader, want digest.Digest) error {
 }
 
 // parse reads {"version": 1, "entries": [...]}, one entry at a time.
-func (p *tocParser) parse(d *json.Decoder) error {
-	if err := expect(d, json.Delim('{')); err != nil {
-		return err
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrFormat, err)
+func (p *tocParser) parse(j *jsonReader) error {
+	err := j.object(func(key []byte) error {
+		if string(key) != "entries" {
+			return j.skip()
 		}
-		if key != "entries" {
-			var ignored json.RawMessage
-			if err := d.Decode(&ignored); err != nil {
-				return fmt.Errorf("%w: %w", ErrFormat, err)
+		return j.array(func() error {
+			e, err := readEntry(j)
+			if err != nil {
+				return err
 			}
-			continue
-		}
-		if err := p.parseEntries(d); err != nil {
-			return err
-		}
+			return p.entry(&e)
+		})
+	})
+	if err != nil {
+		return err
 	}
 	return p.finishFile()
 }
 
-func (p *tocParser) parseEntries(d *json.Decoder) error {
-	if err := expect(d, json.Delim('[')); err != nil {
+// readEntry reads one entry. A key that comes twice may mean one thing here and
+// another elsewhere, and is refused.
+func readEntry(j *jsonReader) (tocEntry, error) {
+	var e tocEntry
+	var seen uint16
+	err := j.object(func(key []byte) (err error) {
+		field := uint16(0)
+		switch string(key) {
+		case "name":
+			field, err = 1<<0, j.string(&e.Name)
+		case "type":
+			field, err = 1<<1, j.string(&e.Type)
+		case "size":
+			field, err = 1<<2, j.int64(&e.Size)
+		case "linkName":
+			field, err = 1<<3, j.string(&e.LinkName)
+		case "offset":
+			field, err = 1<<4, j.int64(&e.Offset)
+		case "innerOffset":
+			field, err = 1<<5, j.int64(&e.InnerOffset)
+		case "chunkOffset":
+			field, err = 1<<6, j.int64(&e.ChunkOffset)
+		case "chunkSize":
+			field, err = 1<<7, j.int64(&e.ChunkSize)
+		case "chunkDigest":
+			field, err = 1<<8, j.string(&e.ChunkDigest)
+		default:
+			return j.skip()
+		}
+		if seen&field != 0 {
+			return fmt.Errorf("%w: %.200q: an entry with the same key twice", ErrFormat, e.Name)
+		}
+		seen |= field
 		return err
-	}
-	for d.More() {
-		var e tocEntry
-		if err := d.Decode(&e); err != nil {
-			return fmt.Errorf("%w: %w", ErrFormat, err)
-		}
-		if err := p.entry(&e); err != nil {
-			return err
-		}
-	}
-	return expect(d, json.Delim(']'))
-}
-
-func expect(d *json.Decoder, want json.Delim) error {
-	if got, err := d.Token(); err != nil || got != want {
-		return fmt.Errorf("%w: got %v where %v should be", ErrFormat, got, want)
-	}
-	return nil
+	})
+	return e, err
 }
 
 func (p *tocParser) entry(e *tocEntry) error {
@@ -199,13 +210,16 @@ func (p *tocParser) chunk(e *tocEntry) error {
 	return nil
 }
 
+// parseSHA256 reads a digest as its grammar has it: lower case.
 func parseSHA256(s string) (sum tree.Digest, err error) {
-	d, err := digest.Parse(s)
-	if err != nil || d.Algorithm() != digest.SHA256 {
+	encoded, ok := strings.CutPrefix(s, "sha256:")
+	if !ok || len(encoded) != 2*len(sum) || strings.ContainsAny(encoded, "ABCDEF") {
 		return sum, fmt.Errorf("chunk digest %.100q: %w", s, ErrNoTOC)
 	}
-	_, err = hex.Decode(sum[:], []byte(d.Encoded()))
-	return sum, err
+	if _, err := hex.Decode(sum[:], []byte(encoded)); err != nil {
+		return sum, fmt.Errorf("chunk digest %.100q: %w", s, ErrNoTOC)
+	}
+	return sum, nil
 }
 
 // finishFile adds the file whose chunks have all been read.

@@ -1,0 +1,71 @@
+package fs
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// benchmarkSite gives the file system and the id of a folder of 1,000 files, all
+// of them here.
+func benchmarkSite(b *testing.B) (*FS, fuse.InHeader) {
+	w := newWorld(b)
+	files := map[string]string{}
+	for i := range 1000 {
+		files[fmt.Sprintf("dir/file-%04d.html", i)] = fmt.Sprint("content ", i)
+	}
+	w.publish("my-app", "v1", files)
+	f := w.newFS()
+	dir := lookup(b, f, "my-app", "v1", "dir")
+	lookup(b, f, "my-app", "v1", "dir", "file-0500.html") // fetches the layer
+	return f, fuse.InHeader{NodeId: dir.NodeId}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	f, in := benchmarkSite(b)
+	var out fuse.EntryOut
+	b.ReportAllocs()
+	for b.Loop() {
+		if status := f.Lookup(nil, &in, "file-0500.html", &out); status != fuse.OK || out.NodeId == 0 {
+			b.Fatal(status)
+		}
+	}
+}
+
+func BenchmarkLookupMiss(b *testing.B) {
+	f, in := benchmarkSite(b)
+	var out fuse.EntryOut
+	b.ReportAllocs()
+	for b.Loop() {
+		if status := f.Lookup(nil, &in, "file-0500.htm", &out); status != fuse.OK || out.NodeId != 0 {
+			b.Fatal(status)
+		}
+	}
+}
+
+func BenchmarkReadDirPlus(b *testing.B) {
+	f, in := benchmarkSite(b)
+	buf := make([]byte, 64<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		list := fuse.NewDirEntryList(buf, 0)
+		if status := f.ReadDirPlus(nil, &fuse.ReadIn{InHeader: in}, list); status != fuse.OK || list.Offset < 100 {
+			b.Fatal(status, list.Offset)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	f, in := benchmarkSite(b)
+	var out fuse.EntryOut
+	f.Lookup(nil, &in, "file-0500.html", &out)
+	read := fuse.ReadIn{InHeader: fuse.InHeader{NodeId: out.NodeId}}
+	buf := make([]byte, 128<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, status := f.Read(nil, &read, buf); status != fuse.OK {
+			b.Fatal(status)
+		}
+	}
+}
