@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/regfs/regfs/internal/site"
@@ -29,9 +30,14 @@ type made struct {
 // by the kernel's memory. A file stands for all files of its content: the site
 // that was looked up last is the one whose repository is asked for the bytes.
 type inodes struct {
-	mu sync.RWMutex
-	m  map[nodeID]inode
+	mu   sync.RWMutex
+	m    map[nodeID]inode
+	peak int // the most that m held since it was made
 }
+
+// minPeak is from how many nodes on the table gives memory back: a map keeps
+// what it once needed.
+const minPeak = 10_000
 
 // get finds what the kernel was told of.
 func (t *inodes) get(id nodeID) (inode, bool) {
@@ -55,6 +61,7 @@ func (t *inodes) add(id nodeID, n inode) bool {
 	}
 	n.lookups = old.lookups + 1
 	t.m[id] = n
+	t.peak = max(t.peak, len(t.m))
 	return true
 }
 
@@ -96,9 +103,19 @@ func (t *inodes) forget(id nodeID, count uint64) {
 	if uint64(n.lookups) > count {
 		n.lookups -= uint32(count)
 		t.m[id] = n
-	} else {
-		delete(t.m, id)
+		return
 	}
+	delete(t.m, id)
+	if t.peak > minPeak && len(t.m) < t.peak/4 {
+		t.shrink()
+	}
+}
+
+// shrink makes the map anew, for what is left in it.
+func (t *inodes) shrink() {
+	m := make(map[nodeID]inode, len(t.m))
+	maps.Copy(m, t.m)
+	t.m, t.peak = m, len(m)
 }
 
 // len is how many nodes the kernel knows.

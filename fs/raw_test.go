@@ -108,6 +108,27 @@ func TestForgottenNodesAreDropped(t *testing.T) {
 	}
 }
 
+func TestTheTableOfNodesGivesMemoryBack(t *testing.T) {
+	table := inodes{m: map[nodeID]inode{}}
+	const many = 100_000
+	for i := range nodeID(many) {
+		table.add(i+2, inode{made: &made{}})
+	}
+	for i := range nodeID(many) {
+		if i%1000 != 0 {
+			table.forget(i+2, 1)
+		}
+	}
+	if table.peak > many/10 || table.len() != many/1000 {
+		t.Errorf("got a table of %d nodes made for %d, want %d", table.len(), table.peak, many/1000)
+	}
+	for i := nodeID(0); i < many; i += 1000 {
+		if _, ok := table.get(i + 2); !ok {
+			t.Errorf("node %d was lost", i+2)
+		}
+	}
+}
+
 func TestDifferentContentNeverPassesForTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.publish("my-app", "v1", map[string]string{"a": "one", "b": "two", "d/x": "1"})
