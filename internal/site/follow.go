@@ -18,6 +18,10 @@ const (
 	// minUsed is for how long at least after somebody looked a tag is kept up
 	// to date; tags that nobody looks at cost no requests.
 	minUsed = 30 * time.Second
+	// idleAfter is for how long after somebody looked a site's tree is held in
+	// memory. Then it is loaded again when it is wanted, which takes some
+	// milliseconds.
+	idleAfter = 10 * time.Minute
 	// checksAtOnce bounds the requests that following tags takes up.
 	checksAtOnce = 8
 	// minTick keeps a short refresh from becoming a busy loop.
@@ -35,7 +39,28 @@ func (l *Live) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			l.dropIdle()
 			l.checkUsed(ctx)
+		}
+	}
+}
+
+// dropIdle lets go of the trees of sites that nobody looked at for a while. The
+// kernel may know files of them; those hold on to theirs.
+func (l *Live) dropIdle() {
+	idle := func(s *Site, used time.Time) bool {
+		return s != nil && s.isKept && l.now().Sub(used) > idleAfter
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.tags {
+		if idle(t.site, t.used) {
+			t.site = nil
+		}
+	}
+	for _, f := range l.fixed {
+		if idle(f.site, f.used) {
+			f.site = nil
 		}
 	}
 }

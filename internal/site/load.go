@@ -92,8 +92,9 @@ func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 	if err != nil {
 		return nil, fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)
 	}
-	l.keep(r, t)
-	return newSite(l.contents, repo, r, t), nil
+	s := newSite(l.contents, repo, r, t)
+	s.isKept = l.keep(r, t)
+	return s, nil
 }
 
 // config reads the configuration blob, if it is one that matters here.
@@ -240,7 +241,7 @@ func treeName(d digest.Digest) string {
 
 // keep stores a site's record and tree as one document: the record as a line
 // of JSON, then the tree. Failing to is no harm but the time to do it again.
-func (l *loader) keep(r record, t *tree.Tree) {
+func (l *loader) keep(r record, t *tree.Tree) bool {
 	head, err := json.Marshal(r)
 	if err == nil {
 		err = l.store.SaveDocument(treeName(r.Digest), append(append(head, '\n'), t.Bytes()...))
@@ -248,6 +249,7 @@ func (l *loader) keep(r record, t *tree.Tree) {
 	if err != nil {
 		slog.Warn("tree is not kept", "event", "cache_full", "digest", r.Digest, "err", err)
 	}
+	return err == nil
 }
 
 // kept is the site of a manifest whose tree was kept, or fs.ErrNotExist.
@@ -265,7 +267,9 @@ func (l *loader) kept(repo string, d digest.Digest) (*Site, error) {
 	if err != nil || tooFewLayers(t, len(r.Layers)) {
 		return nil, fs.ErrNotExist
 	}
-	return newSite(l.contents, repo, r, t), nil
+	s := newSite(l.contents, repo, r, t)
+	s.isKept = true
+	return s, nil
 }
 
 func tooFewLayers(t *tree.Tree, layers int) bool {

@@ -378,6 +378,26 @@ func TestAMovedTagIsFollowedAndAnnounced(t *testing.T) {
 	}
 }
 
+func TestIdleSitesAreLetGoOfAndComeBack(t *testing.T) {
+	w := newWorld(t)
+	w.publish("app", "v1", map[string]string{"f": "x"})
+	l := w.open(t.TempDir(), time.Minute)
+	wantRead(t, l, "app", "v1", "f", "x")
+	l.mu.Lock()
+	r := ref{"app", "v1"}
+	l.tags[r].used = time.Now().Add(-2 * idleAfter)
+	l.mu.Unlock()
+	l.dropIdle()
+	l.mu.Lock()
+	held := l.tags[r].site
+	l.mu.Unlock()
+	if held != nil {
+		t.Error("an idle site was held on to")
+	}
+	w.setDown(true)
+	wantRead(t, l, "app", "v1", "f", "x")
+}
+
 func TestADeletedTagIsGoneOnceTheRegistrySaysSo(t *testing.T) {
 	w := newWorld(t)
 	w.publish("app", "v1", map[string]string{"f": "x"})
