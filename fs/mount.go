@@ -58,14 +58,13 @@ func Start(f fuse.RawFileSystem, point string, o MountOptions) (*Mount, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCannotMount, point, explain(err))
 	}
 	m := &Mount{point: point, server: server, served: make(chan struct{})}
+	// Not WaitMount: the mount is there already, and that opens a file of it. A
+	// process that is killed with a file of its own mount open waits for itself
+	// to answer the FLUSH, for ever.
 	go func() {
 		server.Serve()
 		close(m.served)
 	}()
-	if err := server.WaitMount(); err != nil {
-		m.Close()
-		return nil, fmt.Errorf("%w: %s: %w", ErrCannotMount, point, err)
-	}
 	return m, nil
 }
 

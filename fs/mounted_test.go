@@ -167,6 +167,7 @@ func TestAMountEndsWhileFilesAreOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	letUsPoll(t, m)
 	open, err := os.Open(filepath.Join(point, "my-app", "v1", "f"))
 	if err != nil {
 		t.Fatal(err)

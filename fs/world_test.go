@@ -93,12 +93,24 @@ func (w *world) mount(f fuse.RawFileSystem) string {
 	if err != nil {
 		w.t.Fatalf("this test mounts, which takes root or fusermount3, and /dev/fuse: %v", err)
 	}
+	letUsPoll(w.t, m)
 	w.t.Cleanup(func() {
 		if err := m.Close(); err != nil {
 			w.t.Error(err)
 		}
 	})
 	return point
+}
+
+// letUsPoll makes a mount safe to open files of in the process that serves it,
+// which only tests do. The runtime has the kernel poll each file that it opens,
+// and keeps its processor meanwhile; WaitMount has the kernel learn that there is
+// no such request.
+func letUsPoll(t testing.TB, m *Mount) {
+	t.Helper()
+	if err := m.server.WaitMount(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // lookup asks for names one after another, from the root.
