@@ -134,17 +134,27 @@ func (p *process) kill() { p.signal(syscall.SIGKILL) }
 // signal sends s, waits for the end and gives the exit code, -1 after a signal.
 func (p *process) signal(s syscall.Signal) int {
 	p.t.Helper()
+	if !p.ends(s) {
+		p.t.Errorf("%q did not end within %v after %v", p.cmd.Args, stopLimit, s)
+		if !p.ends(syscall.SIGKILL) {
+			p.t.Fatalf("%q does not even end after SIGKILL", p.cmd.Args)
+		}
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// ends sends s and says whether the process then ends in time.
+func (p *process) ends(s syscall.Signal) bool {
+	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Error(err)
 	}
 	select {
 	case <-p.done:
+		return true
 	case <-time.After(stopLimit):
-		p.t.Errorf("%q did not end within %v after %v", p.cmd.Args, stopLimit, s)
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		return false
 	}
-	return p.cmd.ProcessState.ExitCode()
 }
 
 // wait waits until ready says true; a process that ends before, or takes too

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +36,26 @@ func TestAKilledDaemonStartsAgain(t *testing.T) {
 	web.compare(t, s, "/my-app/v1/")
 	if got := len(mountsBelow(d.dir)); got != 1 {
 		t.Errorf("got %d mounts on the mountpoint, want 1", got)
+	}
+}
+
+// TestADaemonKilledAtItsStartEnds kills daemons as soon as their mount is there.
+// One that has a file of its own mount open at that moment would wait, for ever,
+// for itself to answer the close.
+func TestADaemonKilledAtItsStartEnds(t *testing.T) {
+	needMount(t)
+	reg := startRegistry(t)
+	d := &daemon{dir: newDir(t)}
+	cache := filepath.Join(newDir(t), "cache")
+	t.Cleanup(d.detach)
+	for i := range 30 {
+		p := start(t, exec.Command(command(t, "regfs"), "mount", d.dir, "--registry", reg.host, "--cache", cache))
+		for p.running() && !d.mounted() { // without a pause: the moment is short
+			continue
+		}
+		time.Sleep(time.Duration(i) * 20 * time.Microsecond) // another moment each time
+		p.kill()
+		d.detach()
 	}
 }
 
