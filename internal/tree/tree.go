@@ -11,6 +11,7 @@ package tree
 import (
 	"encoding/binary"
 	"sort"
+	"unsafe"
 )
 
 // Node is the number of a file, folder or link in its tree.
@@ -118,8 +119,12 @@ func (t *Tree) name(n Node) []byte {
 	return t.names[off : off+uint32(binary.LittleEndian.Uint16(r[4:]))]
 }
 
-// Name is the name of n in its folder; the root's is "".
-func (t *Tree) Name(n Node) string { return string(t.name(n)) }
+// Name is the name of n in its folder; the root's is "". It is a view of the
+// tree's own memory, which never changes: listing a folder copies no names.
+func (t *Tree) Name(n Node) string {
+	name := t.name(n)
+	return unsafe.String(unsafe.SliceData(name), len(name)) //nolint:gosec // the bytes are immutable, see Load
+}
 
 // span gives the two numbers whose meaning depends on the kind.
 func (t *Tree) span(n Node) (a, b uint32) {
