@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -200,6 +201,33 @@ func TestAFolderWithSomethingInItIsNotCovered(t *testing.T) {
 	for _, point := range []string{dir, filepath.Join(dir, "precious"), filepath.Join(dir, "no", "such")} {
 		if _, err := Start(w.newFS(), point, MountOptions{}); !errors.Is(err, ErrCannotMount) {
 			t.Errorf("%s: got %v, want an error", point, err)
+		}
+	}
+}
+
+// TestLargeFilesAreReadWithoutACopy reads a file of several chunks in all sizes
+// and places: what is spliced from the content store must be what was packed.
+func TestLargeFilesAreReadWithoutACopy(t *testing.T) {
+	w := newWorld(t)
+	big := make([]byte, 9<<20+12345)
+	for i := range big {
+		big[i] = byte(i>>16) ^ byte(i>>8) ^ byte(i*7)
+	}
+	w.publish("my-app", "v1", map[string]string{"big": string(big)})
+	path := filepath.Join(w.mount(w.newFS()), "my-app", "v1", "big")
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, big) {
+		t.Fatalf("got %d other bytes, %v", len(got), err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECT, 0) // past the kernel's page cache
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, off := range []int{0, 4096, 4<<20 - 512<<10, 4 << 20, 8<<20 + 4096, len(big) &^ 4095} {
+		p := make([]byte, 1<<20)
+		n, err := f.ReadAt(p, int64(off))
+		if want := big[off:min(len(big), off+len(p))]; !bytes.Equal(p[:n], want) || err != nil && !errors.Is(err, io.EOF) {
+			t.Errorf("at %d: got %d bytes, %v; want %d", off, n, err, len(want))
 		}
 	}
 }

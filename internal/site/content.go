@@ -74,6 +74,33 @@ func (s *Site) ReadAt(ctx context.Context, n tree.Node, p []byte, off int64) (in
 	return done, nil
 }
 
+// Piece is an open file that holds bytes of a site's file, verified, from Offset
+// on. It must be released.
+type Piece struct {
+	Fd      uintptr
+	Offset  int64
+	Release func()
+}
+
+// Piece gives the file in the store that holds all of the size bytes at off of
+// file n, for who can hand them on without a copy. There is none for small
+// contents, for what is not here, and across the end of a chunk.
+func (s *Site) Piece(n tree.Node, off int64, size int) (Piece, bool) {
+	if off >= s.Tree.Size(n) {
+		return Piece{}, false
+	}
+	c := s.Tree.Chunk(s.Tree.ChunkAt(n, off))
+	if off+int64(size) > c.Offset+c.Size {
+		return Piece{}, false
+	}
+	d, ok := s.content.store.Descriptor(c.Digest, c.Size)
+	if !ok {
+		return Piece{}, false
+	}
+	s.follow(c.Member)
+	return Piece{Fd: d.Fd(), Offset: d.Offset() + off - c.Offset, Release: d.Release}, true
+}
+
 // readChunk fills p from chunk c. A chunk may be gone again from the store
 // before it is read, or found damaged there, hence the further tries.
 func (s *Site) readChunk(ctx context.Context, c tree.Chunk, p []byte, off int64) error {
