@@ -2,6 +2,7 @@ package fs
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -18,7 +19,9 @@ func benchmarkSite(b *testing.B) (*FS, fuse.InHeader) {
 	w.publish("my-app", "v1", files)
 	f := w.newFS()
 	dir := lookup(b, f, "my-app", "v1", "dir")
-	lookup(b, f, "my-app", "v1", "dir", "file-0500.html") // fetches the layer
+	for name := range files {
+		lookup(b, f, append([]string{"my-app", "v1"}, strings.Split(name, "/")...)...)
+	}
 	return f, fuse.InHeader{NodeId: dir.NodeId}
 }
 
