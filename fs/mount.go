@@ -190,13 +190,27 @@ func (m *Mount) Close() error {
 			return // somebody else unmounted it
 		default:
 		}
-		if err = Unmount(m.point, true); errors.Is(err, ErrNotMounted) {
-			err = nil
-		}
+		err = m.unmount()
 		select {
 		case <-m.served:
 		case <-time.After(closeWait):
 		}
 	})
 	return err
+}
+
+// unmount takes the mount out of the tree. It asks the mount itself nothing: a
+// process that is killed while it waits for its own answer waits for ever.
+func (m *Mount) unmount() error {
+	ours, err := isOurs(m.point)
+	if err != nil || !ours {
+		return err
+	}
+	if err = unmount(m.point, 0); errors.Is(err, syscall.EBUSY) {
+		err = detach(m.point)
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w", m.point, err)
+	}
+	return nil
 }

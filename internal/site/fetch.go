@@ -74,11 +74,7 @@ func (s *Site) fetch(ctx context.Context, number uint32) error {
 	if err := s.content.health.check(); err != nil {
 		return err
 	}
-	c, r := s.claim(number)
-	if r != nil {
-		s.used()
-		go r.do()
-	}
+	c := s.claim(number)
 	select {
 	case <-c.done:
 		return promised(c.err)
@@ -95,26 +91,40 @@ func (s *Site) blob(number uint32) digest.Digest {
 	return s.layers[s.Tree.Member(number).Layer].Digest
 }
 
-// claim gives the call of a member, and the run that is to fetch it if nobody
-// does so yet.
-func (s *Site) claim(number uint32) (*call, *run) {
+// claim gives the call of a member; if nobody fetches it yet it starts a run
+// that does.
+func (s *Site) claim(number uint32) *call {
 	f := s.content.fetches
-	if c := f.find(s, number); c != nil {
-		return c, nil
+	for {
+		if c := f.find(s, number); c != nil {
+			return c
+		}
+		r := s.runFor(number)
+		s.trim(r)
+		if len(r.calls) == 0 {
+			continue // somebody was faster
+		}
+		var own *call
+		if i := int(number) - int(r.first); i >= 0 && i < len(r.calls) {
+			own = r.calls[i]
+		}
+		s.used()
+		go r.do()
+		if own != nil {
+			return own
+		}
 	}
-	m := s.Tree.Member(number)
-	r := &run{site: s, layer: m.Layer, first: number}
-	p := s.planOf(m.Layer)
-	end := number + 1
-	if p.whole {
+}
+
+// runFor registers what is to be fetched for a member: it alone, or its layer.
+func (s *Site) runFor(number uint32) *run {
+	layer := s.Tree.Member(number).Layer
+	r, end := &run{site: s, layer: layer, first: number}, number+1
+	if p := s.planOf(layer); p.whole {
 		r.first, end, r.whole = p.first, p.first+p.count, true
 	}
-	f.register(r, end)
-	if r.calls[number-r.first] == nil { // somebody was faster
-		f.drop(r, nil)
-		return s.claim(number)
-	}
-	return r.calls[number-r.first], r
+	s.content.fetches.register(r, end)
+	return r
 }
 
 // find is the call of a member that is under way, or nil.

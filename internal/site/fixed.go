@@ -88,7 +88,7 @@ func (l *Live) fetchDigest(ctx context.Context, p pin, key string) (*Site, error
 	defer l.mu.Unlock()
 	l.dropOldestFixed()
 	l.fixed[p] = &fixedSite{chosen: s.Digest, site: s, used: l.now()}
-	l.dirty = true
+	l.markDirtyLocked()
 	return s, nil
 }
 

@@ -103,7 +103,7 @@ func (l *Live) followed(t *tag, now time.Time) bool {
 // followCatalog reads the list of repositories at the start, and again from time
 // to time while somebody wants it.
 func (l *Live) followCatalog(ctx context.Context) {
-	tick := time.NewTicker(catalogFresh / 4)
+	tick := time.NewTicker(max(min(l.refresh, catalogFresh)/4, minTick))
 	defer tick.Stop()
 	level := slog.LevelInfo // the first time; many registries never list
 	listed := sync.OnceFunc(func() { close(l.listed) })
@@ -113,7 +113,7 @@ func (l *Live) followCatalog(ctx context.Context) {
 			level = slog.LevelDebug
 		}
 		listed()
-		for !l.names.due() {
+		for !l.names.due(l.refresh) {
 			select {
 			case <-ctx.Done():
 				return

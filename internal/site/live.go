@@ -2,6 +2,8 @@ package site
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"path"
 	"strings"
@@ -42,6 +44,7 @@ type Live struct {
 	dirty   bool // something is to be kept
 	changed func(dir, name string)
 
+	wake   chan struct{} // holds one when something is to be kept
 	listed chan struct{} // closed when the first try to list all repositories has ended
 
 	stop context.CancelFunc
@@ -72,12 +75,13 @@ func Open(o Options) *Live {
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, stop: stop,
+		wake:    make(chan struct{}, 1),
 		listed:  make(chan struct{}),
 		changed: func(string, string) {},
 	}
 	l.restore()
 	l.wait.Go(func() { l.follow(ctx) })
-	l.wait.Go(func() { l.saveNowAndThen(ctx) })
+	l.wait.Go(func() { l.saveChanges(ctx) })
 	l.wait.Go(func() { l.followCatalog(ctx) })
 	return l
 }
@@ -137,6 +141,9 @@ func (l *Live) absence(ctx context.Context, name string, err error) error {
 	}
 	if l.names.isFolder(name) {
 		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && registry.ValidRepository(name) {
+		l.names.miss()
 	}
 	return err
 }

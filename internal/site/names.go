@@ -37,6 +37,7 @@ type names struct {
 	listed  time.Time                  // when the registry last listed all
 	asked   time.Time                  // when somebody last wanted to know
 	tried   time.Time                  // when the registry was last asked to list all
+	missed  time.Time                  // when somebody last asked for a name that is not there
 }
 
 func newNames(patterns []string) *names {
@@ -133,13 +134,23 @@ func (n *names) complete(age time.Duration) bool {
 	return !n.listed.IsZero() && n.now().Sub(n.listed) < age
 }
 
-// due tells whether the list should be read again: it is in use and old, and
-// was not asked for just now in vain.
-func (n *names) due() bool {
+// miss notes that somebody asked for a name that is no repository, and may be a
+// folder above a new one: only a new list can tell.
+func (n *names) miss() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.missed = n.now()
+}
+
+// due tells whether the list should be read again: it is in use and old, or a
+// name was missed since it was read. It is not read more often than refresh.
+func (n *names) due(refresh time.Duration) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.now()
-	if now.Sub(n.asked) > catalogFresh || now.Sub(n.tried) < catalogFresh {
+	age := now.Sub(n.tried)
+	old := age >= catalogFresh && now.Sub(n.asked) <= catalogFresh
+	if !old && (age < refresh || !n.missed.After(n.tried)) {
 		return false
 	}
 	n.tried = now

@@ -76,18 +76,32 @@ func (l *Live) restore() {
 func (l *Live) markDirty() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dirty = true
+	l.markDirtyLocked()
 }
 
-func (l *Live) saveNowAndThen(ctx context.Context) {
-	tick := time.NewTicker(saveEvery)
-	defer tick.Stop()
+// markDirtyLocked has the namespace kept; Live.mu is held.
+func (l *Live) markDirtyLocked() {
+	l.dirty = true
+	select {
+	case l.wake <- struct{}{}:
+	default: // it is to be kept already
+	}
+}
+
+// saveChanges keeps the namespace at its first change, so that it is there also
+// after a kill, and then not too often.
+func (l *Live) saveChanges(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-l.wake:
 			l.save()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(saveEvery):
 		}
 	}
 }

@@ -289,6 +289,19 @@ func TestUnknownNamesAreAskedForOnceAndThenRemembered(t *testing.T) {
 	})
 }
 
+func TestAFolderAboveANewRepositoryShowsUp(t *testing.T) {
+	w := newWorld(t)
+	l := w.open(t.TempDir(), 100*time.Millisecond)
+	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
+	wantError(t, l, "", "new", fs.ErrNotExist)
+	w.publish("new/deep/repo", "v1", map[string]string{"f": "x"})
+	eventually(t, "the folder is there", func() bool {
+		e, err := l.Lookup(context.Background(), "", "new")
+		return err == nil && e.Site == nil
+	})
+	wantRead(t, l, "new/deep/repo", "v1", "f", "x")
+}
+
 func TestARegistryThatIsAwaySaysNothing(t *testing.T) {
 	w := newWorld(t)
 	w.publish("my-app", "v1", map[string]string{"f": "x", "g": noise(100, 1)})

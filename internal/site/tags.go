@@ -69,13 +69,13 @@ func (l *Live) current(r ref) (s *Site, fresh bool) {
 	s, chosen := t.site, t.chosen
 	l.mu.Unlock()
 	if s == nil {
-		s = l.wake(r, chosen)
+		s = l.reload(r, chosen)
 	}
 	return s, s != nil && fresh
 }
 
-// wake loads the site of a tag that is known from before a restart.
-func (l *Live) wake(r ref, chosen digest.Digest) *Site {
+// reload loads the site of a tag that is known from before a restart.
+func (l *Live) reload(r ref, chosen digest.Digest) *Site {
 	s, err := l.loader.kept(r.repo, chosen)
 	if err != nil {
 		return nil
@@ -186,7 +186,7 @@ func (l *Live) show(r ref, top digest.Digest, s *Site) {
 		l.tags[r] = t
 	}
 	t.top, t.chosen, t.site, t.checked, t.tried, t.err = top, s.Digest, s, now, now, nil
-	l.dirty = true
+	l.markDirtyLocked()
 	l.mu.Unlock()
 	if moved {
 		slog.Info("tag moved", "event", "tag_moved", "repo", r.repo, "tag", r.tag, "digest", s.Digest)
@@ -202,7 +202,7 @@ func (l *Live) failed(r ref, err error) {
 	gone := errors.Is(err, fs.ErrNotExist)
 	if t != nil && gone {
 		delete(l.tags, r)
-		l.dirty = true
+		l.markDirtyLocked()
 	} else if t != nil {
 		t.err, t.tried = err, l.now()
 	}
