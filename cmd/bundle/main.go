@@ -4,7 +4,7 @@ pushes to a registry and regfs serves.
 
 	bundle VERSION [--dir app] [--out images] [--name my-app]
 	       [--format=dual|artifact] [--created TIME] [--annotation KEY=VALUE]...
-	       [--json]
+	       [--cache DIR] [--json]
 
 The layout is written to OUT/VERSION, in one step: until it is complete, and if
 there is an error, what was there stays. VERSION becomes the tag and so must be
@@ -45,6 +45,11 @@ case; links to nothing that is packed.
 	              not said
 	--annotation  a further annotation of the index and its manifests; again
 	              for more
+	--cache       the folder that remembers, in its folder bundle, what was
+	              compressed, so that the next version of a site compresses only
+	              what changed: up to 1 GiB, what was not used for longest goes
+	              first. It never changes the result and may be deleted at any
+	              time; "" does without. By default the user's cache folder
 
 Each flag can come from the environment: --dir from REGFS_DIR.
 
@@ -70,6 +75,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -116,8 +122,19 @@ func command() *cobra.Command {
 	fl.StringVar(&f.format, "format", string(bundle.FormatDual), "`SHAPE` of the index: dual (artifact and images) or artifact")
 	fl.StringVar(&f.created, "created", "", "the `TIME` to say it was made, as 2006-01-02T15:04:05Z (default: SOURCE_DATE_EPOCH, or none)")
 	fl.StringArrayVar(&f.annotations, "annotation", nil, "a further annotation, `KEY=VALUE`; may be repeated")
+	fl.StringVar(&f.options.Cache, "cache", defaultCache(), "the `FOLDER` that remembers what was compressed; \"\" does without")
 	fl.BoolVar(&f.json, "json", false, "print an object instead of the digest")
 	return cmd
+}
+
+// defaultCache is where programs of this user keep what can be had again, or ""
+// for a user without a home, as containers have them.
+func defaultCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "regfs")
 }
 
 func oneVersion(_ *cobra.Command, args []string) error {
@@ -148,6 +165,9 @@ func run(cmd *cobra.Command, f flags) error {
 	}
 	if err != nil {
 		return err
+	}
+	if r.CacheErr != nil && cmd.Flags().Changed("cache") { // of a default nobody asked for, say nothing
+		fmt.Fprintf(cmd.ErrOrStderr(), "bundle: warning: done without the cache: %v\n", r.CacheErr)
 	}
 	report(cmd.ErrOrStderr(), r)
 	if f.json {

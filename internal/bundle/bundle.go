@@ -54,6 +54,11 @@ type Options struct {
 	Created     time.Time         // zero leaves it out
 	Annotations map[string]string // further ones, of the index and its manifests
 
+	// Cache is a folder that remembers what was compressed, for the next
+	// version; "" does without. It never changes the result, and may be
+	// deleted at any time.
+	Cache string
+
 	// Progress, if not nil, is told of each file before it is packed: which
 	// manieth of how many, and its name as messages show it.
 	Progress func(n, of int, name string)
@@ -65,6 +70,7 @@ type Result struct {
 	Path     string        // the layout's folder
 	Layer    layer.Packed
 	Warnings []Warning
+	CacheErr error // why Options.Cache was not used or not added to
 }
 
 // Warning is something that was packed but will not work as it should.
@@ -103,7 +109,7 @@ func Write(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer s.discard()
-	packed, err := s.addLayer(ctx, f)
+	packed, cacheErr, err := packFolder(ctx, s, f, o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -114,7 +120,21 @@ func Write(ctx context.Context, o Options) (Result, error) {
 	if err := s.swapInto(target); err != nil {
 		return Result{}, err
 	}
-	return Result{Digest: index, Path: target, Layer: packed, Warnings: f.warnings()}, nil
+	return Result{Digest: index, Path: target, Layer: packed, Warnings: f.warnings(), CacheErr: cacheErr}, nil
+}
+
+// packFolder packs f into s. cacheErr is no reason to stop.
+func packFolder(ctx context.Context, s *staging, f *folder, o Options) (p layer.Packed, cacheErr, err error) {
+	var known layer.Members
+	if o.Cache != "" {
+		var m *memory
+		if m, cacheErr = memoryFor(o); cacheErr == nil {
+			known = m
+			defer func() { cacheErr = m.close() }()
+		}
+	}
+	p, err = s.addLayer(ctx, f, known)
+	return p, cacheErr, err
 }
 
 func checkOptions(o Options) error {

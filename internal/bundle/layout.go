@@ -13,12 +13,12 @@ import (
 	"github.com/regfs/regfs/internal/layer"
 )
 
-// addLayer packs src as a blob.
-func (s *staging) addLayer(ctx context.Context, src layer.PackSource) (layer.Packed, error) {
+// addLayer packs src as a blob, with the help of what is known, if not nil.
+func (s *staging) addLayer(ctx context.Context, src layer.PackSource, known layer.Members) (layer.Packed, error) {
 	unnamed := filepath.Join(s.dir, "layer")
 	var p layer.Packed
 	err := writeFile(unnamed, func(f *os.File) (err error) {
-		p, err = layer.Pack(ctx, f, src)
+		p, err = layer.Pack(ctx, f, src, known)
 		return err
 	})
 	if err != nil {

@@ -67,7 +67,10 @@ const (
 //
 // Large files are streamed. A file that is longer or shorter than its entry
 // says is an error that names it.
-func Pack(ctx context.Context, w io.Writer, src PackSource) (Packed, error) {
+//
+// known, if not nil, spares compressing what it remembers. It does not change
+// the bytes.
+func Pack(ctx context.Context, w io.Writer, src PackSource, known Members) (Packed, error) {
 	workers := runtime.GOMAXPROCS(0)
 	line := newPackLine(min(2*workers+2, maxMembersInFlight))
 	g, ctx := errgroup.WithContext(ctx)
@@ -76,7 +79,7 @@ func Pack(ctx context.Context, w io.Writer, src PackSource) (Packed, error) {
 		return cutEntries(ctx, line, src)
 	})
 	for range workers {
-		g.Go(line.compress)
+		g.Go(func() error { return line.compress(known) })
 	}
 	joined := newPackJoiner(w)
 	g.Go(func() error { return line.join(ctx, joined) })

@@ -5,7 +5,6 @@ import (
 	"context"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/opencontainers/go-digest"
 )
 
 // packMember is a part of the tar stream that becomes one gzip member.
@@ -30,15 +29,24 @@ func (m *packMember) reset() {
 	m.contents = m.contents[:0]
 }
 
-// compress fills compressed and the chunks' digests.
-func (m *packMember) compress(z *gzip.Writer) error {
-	for _, c := range m.contents {
-		e := &m.entries[c.entry]
-		e.ChunkDigest = digest.FromBytes(m.plain[c.start:c.end]).String()
-		if int64(c.end-c.start) == e.Size {
-			e.Digest = e.ChunkDigest
-		}
+// finish fills compressed and the chunks' digests.
+func (m *packMember) finish(z *gzip.Writer, known Members) error {
+	m.digestContents()
+	if known == nil {
+		return m.compress(z)
 	}
+	key := m.key()
+	if known.Recall(key, &m.compressed) {
+		return nil
+	}
+	if err := m.compress(z); err != nil {
+		return err
+	}
+	known.Remember(key, m.compressed.Bytes())
+	return nil
+}
+
+func (m *packMember) compress(z *gzip.Writer) error {
 	z.Reset(&m.compressed)
 	if _, err := z.Write(m.plain); err != nil {
 		return err
@@ -90,14 +98,14 @@ func (l *packLine) end() {
 	close(l.ordered)
 }
 
-// compress compresses members until there are none.
-func (l *packLine) compress() error {
+// compress finishes members until there are none.
+func (l *packLine) compress(known Members) error {
 	z, err := gzip.NewWriterLevel(nil, packLevel)
 	if err != nil {
 		return err
 	}
 	for m := range l.work {
-		if err := m.compress(z); err != nil {
+		if err := m.finish(z, known); err != nil {
 			return err
 		}
 		m.done <- struct{}{}

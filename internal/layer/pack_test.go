@@ -115,7 +115,7 @@ var (
 func packBytes(t testing.TB, src PackSource) ([]byte, Packed) {
 	t.Helper()
 	var b bytes.Buffer
-	p, err := Pack(context.Background(), &b, src)
+	p, err := Pack(context.Background(), &b, src, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +395,7 @@ func TestPackNamesAFileThatChanges(t *testing.T) {
 	for _, size := range []int64{0, 3, 5, ChunkSize + 5} {
 		src := newPackTree("app/", "app/log.txt", "1234")
 		src.entries[1].Size = size
-		_, err := Pack(context.Background(), io.Discard, src)
+		_, err := Pack(context.Background(), io.Discard, src, nil)
 		if err == nil || !strings.Contains(err.Error(), "app/log.txt: changed while it was packed") {
 			t.Errorf("size %d: got %v, want an error that names app/log.txt", size, err)
 		}
@@ -405,7 +405,7 @@ func TestPackNamesAFileThatChanges(t *testing.T) {
 func TestPackRefusesNamesThatNoLayerCanHold(t *testing.T) {
 	for _, name := range []string{"", ".", "/a", "a/../b", "a//b", "a/", "a\xff", tocName} {
 		src := &packTree{entries: []PackEntry{{Name: name}}}
-		if _, err := Pack(context.Background(), io.Discard, src); err == nil {
+		if _, err := Pack(context.Background(), io.Discard, src, nil); err == nil {
 			t.Errorf("%q: got no error, want one", name)
 		}
 	}
@@ -425,7 +425,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 func TestPackEndsWithTheWritersError(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	for _, left := range []int{0, 50_000, 300_000} {
-		if _, err := Pack(context.Background(), &failingWriter{left}, manyMembersPackTree()); !errors.Is(err, errDiskFull) {
+		if _, err := Pack(context.Background(), &failingWriter{left}, manyMembersPackTree(), nil); !errors.Is(err, errDiskFull) {
 			t.Errorf("got %v, want %v", err, errDiskFull)
 		}
 	}
@@ -435,7 +435,7 @@ func TestPackEndsWhenCancelled(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Pack(ctx, io.Discard, manyMembersPackTree()); !errors.Is(err, context.Canceled) {
+	if _, err := Pack(ctx, io.Discard, manyMembersPackTree(), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
@@ -448,7 +448,7 @@ func BenchmarkPack(b *testing.B) {
 	}
 	b.SetBytes(8000 * 15_000)
 	for b.Loop() {
-		p, err := Pack(b.Context(), io.Discard, src)
+		p, err := Pack(b.Context(), io.Discard, src, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
