@@ -20,6 +20,9 @@ type folder struct {
 	out     fs.FileInfo // the folder of results, never packed; nil when there is none yet
 	entries []layer.PackEntry
 
+	openName string   // of the folder whose files are being opened
+	openDir  *os.Root // that folder; nil before the first
+
 	refused refusals
 	left    places // where out was left out
 	pages   pages
@@ -49,11 +52,16 @@ func scanFolder(dir, out string) (*folder, error) {
 	return f, nil
 }
 
-func (f *folder) close() { f.root.Close() }
+func (f *folder) close() {
+	if f.openDir != nil {
+		f.openDir.Close()
+	}
+	f.root.Close()
+}
 
 func (f *folder) scan() error {
 	f.entries = []layer.PackEntry{{Name: rootDir, Type: fs.ModeDir}}
-	if err := f.scanDir(".", nil); err != nil {
+	if err := f.scanDir(f.root, ".", nil); err != nil {
 		return err
 	}
 	f.refuseEscapes()
@@ -66,11 +74,11 @@ func (f *folder) scan() error {
 	return nil
 }
 
-// scanDir adds what is in the folder name, in the byte order of the names and
-// each subfolder followed by what is in it. The order in which the file system
-// lists names does not matter.
-func (f *folder) scanDir(name string, rules ignoreRules) error {
-	list, err := fs.ReadDir(f.root.FS(), name)
+// scanDir adds what is in the folder name, which is open as dir, in the byte
+// order of the names and each subfolder followed by what is in it. The order in
+// which the file system lists names does not matter.
+func (f *folder) scanDir(dir *os.Root, name string, rules ignoreRules) error {
+	list, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
 		return unreadable(f.shown(name), err)
 	}
@@ -84,15 +92,18 @@ func (f *folder) scanDir(name string, rules ignoreRules) error {
 		if rules.ignores(p, d.IsDir()) {
 			continue
 		}
-		if err := f.scanEntry(p, rules); err != nil {
+		if err := f.scanEntry(dir, p, rules); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *folder) scanEntry(p string, rules ignoreRules) error {
-	info, err := f.root.Lstat(p)
+// scanEntry adds p, which is in dir. From the root, os.Root would open every
+// folder on the way to it.
+func (f *folder) scanEntry(dir *os.Root, p string, rules ignoreRules) error {
+	base := path.Base(p)
+	info, err := dir.Lstat(base)
 	if err != nil {
 		return unreadable(f.shown(p), err)
 	}
@@ -111,9 +122,14 @@ func (f *folder) scanEntry(p string, rules ignoreRules) error {
 		f.files++
 	case fs.ModeDir:
 		f.entries = append(f.entries, e)
-		return f.scanDir(p, rules)
+		sub, err := dir.OpenRoot(base)
+		if err != nil {
+			return unreadable(f.shown(p), err)
+		}
+		defer sub.Close()
+		return f.scanDir(sub, p, rules)
 	case fs.ModeSymlink:
-		if e.Link, err = f.root.Readlink(p); err != nil {
+		if e.Link, err = dir.Readlink(base); err != nil {
 			return unreadable(f.shown(p), err)
 		}
 	default:
@@ -160,8 +176,11 @@ func (f *folder) Open(e layer.PackEntry) (io.ReadCloser, error) {
 
 // openFile opens a file that had size bytes when its folder was listed.
 func (f *folder) openFile(name string, size int64) (io.ReadCloser, error) {
+	if err := f.enter(path.Dir(name)); err != nil {
+		return nil, unreadable(f.shown(name), err)
+	}
 	// Not to wait for a writer if the file has become a FIFO.
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := f.openDir.OpenFile(path.Base(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, unreadable(f.shown(name), err)
 	}
@@ -177,4 +196,20 @@ func (f *folder) openFile(name string, size int64) (io.ReadCloser, error) {
 		return f.pages.watch(name, file), nil
 	}
 	return file, nil
+}
+
+// enter makes name the folder openDir. The files of a folder come in a row.
+func (f *folder) enter(name string) error {
+	if f.openDir != nil && f.openName == name {
+		return nil
+	}
+	dir, err := f.root.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	if f.openDir != nil {
+		f.openDir.Close()
+	}
+	f.openName, f.openDir = name, dir
+	return nil
 }

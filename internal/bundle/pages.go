@@ -13,7 +13,10 @@ const maxPage = 4 << 20
 
 // pages gathers the URLs in web pages that begin with a slash: the browser looks
 // for them at the root of the server, but the site is below /REPOSITORY/TAG/.
-type pages struct{ rootRelative places }
+type pages struct {
+	rootRelative places
+	text         []byte // of the page that is being watched
+}
 
 func isPage(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
@@ -23,28 +26,30 @@ func isPage(name string) bool {
 	return false
 }
 
-// watch passes on what is read from r, and looks at it when r is closed.
+// watch passes on what is read from r, and looks at it when r is closed. One
+// page is watched at a time.
 func (p *pages) watch(name string, r io.ReadCloser) io.ReadCloser {
+	p.text = p.text[:0]
 	return &watchedPage{ReadCloser: r, name: name, pages: p}
 }
 
 type watchedPage struct {
 	io.ReadCloser
 	name  string
-	text  []byte
 	pages *pages
 }
 
 func (w *watchedPage) Read(b []byte) (int, error) {
 	n, err := w.ReadCloser.Read(b)
-	w.text = append(w.text, b[:min(n, maxPage-len(w.text))]...)
+	text := &w.pages.text
+	*text = append(*text, b[:min(n, maxPage-len(*text))]...)
 	return n, err
 }
 
 func (w *watchedPage) Close() error {
-	line, seen := 1, 0
-	findRootRelative(w.text, func(at int, attribute, url string) {
-		line += bytes.Count(w.text[seen:at], []byte("\n"))
+	text, line, seen := w.pages.text, 1, 0
+	findRootRelative(text, func(at int, attribute, url string) {
+		line += bytes.Count(text[seen:at], []byte("\n"))
 		seen = at
 		w.pages.rootRelative.add(fmt.Sprintf("%s:%d: %s=%q", shownName(w.name), line, attribute, url))
 	})
@@ -61,6 +66,9 @@ func findRootRelative(page []byte, report func(at int, attribute, url string)) {
 			return
 		}
 		at += i
+		if !mayEndAttribute(page[:at]) {
+			continue
+		}
 		attribute := attributeBefore(page[:at])
 		if attribute == "" {
 			continue
@@ -73,6 +81,20 @@ func findRootRelative(page []byte, report func(at int, attribute, url string)) {
 }
 
 const spaces = " \t\r\n\f"
+
+// mayEndAttribute reports, at little cost, whether text ends as one of the
+// attributes or in white space: most of the equals signs of a page follow
+// others.
+func mayEndAttribute(text []byte) bool {
+	if len(text) == 0 {
+		return false
+	}
+	switch text[len(text)-1] {
+	case 'f', 'F', 'c', 'C', 't', 'T', ' ', '\t', '\r', '\n', '\f':
+		return true
+	}
+	return false
+}
 
 // attributeBefore is the attribute at the end of text if it is one that names a
 // URL to load or to go to, else "".
@@ -97,10 +119,12 @@ func attributeValue(text []byte) string {
 	if len(text) == 0 {
 		return ""
 	}
-	end := bytes.IndexAny(text, spaces+">")
+	var end int
 	if q := text[0]; q == '"' || q == '\'' {
 		text = text[1:]
 		end = bytes.IndexByte(text, q)
+	} else {
+		end = bytes.IndexAny(text, spaces+">")
 	}
 	if end < 0 {
 		return ""

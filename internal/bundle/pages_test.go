@@ -64,7 +64,7 @@ func TestWatchingALargePageKeepsNoMoreThanTheLimit(t *testing.T) {
 	if n, err := io.Copy(io.Discard, r); n != 3*maxPage || err != nil {
 		t.Errorf("got %d bytes, %v, want %d", n, err, 3*maxPage)
 	}
-	if got := len(r.(*watchedPage).text); got != maxPage {
+	if got := len(r.(*watchedPage).pages.text); got != maxPage {
 		t.Errorf("got %d bytes kept, want %d", got, maxPage)
 	}
 }
