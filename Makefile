@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: help build demo test lint unit e2e all race single check fuzz packages clean
+.PHONY: help build demo test lint unit e2e all race single check fuzz bench packages clean
 
 # In a checkout that belongs to somebody else (a volume of a container, say) git
 # refuses to work, and with it go build. Whoever runs make here trusts it.
@@ -95,6 +95,14 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
+
+bench: ## measure regfs beside its limits and write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
+	@scripts/install.sh $(DEMO_PACKAGES) wrk
+	@$(MAKE) --no-print-directory build
+	@mkdir -p .data/bench
+	go build -o .data/bench/bench ./bench
+	.data/bench/bench $(if $(SHORT),-short) $(if $(ROWS),-rows '$(ROWS)') \
+		$(if $(SITE),-site '$(SITE)',-out $(if $(ROWS),.data/bench,bench)/results.md)
 
 clean: ## remove what was built and what the demo keeps
 	rm -rf --one-file-system bin images test-artifacts .tools .data/demo

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// randomPaths is a script for wrk that asks for the lines of a file at random.
+const randomPaths = `
+local requests = {}
+function init(args)
+	math.randomseed(os.time())
+	for path in io.lines(%q) do requests[#requests + 1] = wrk.format("GET", path) end
+end
+function request() return requests[math.random(#requests)] end
+`
+
+// wrk loads a server with requests for paths at random and gives the answers
+// per second.
+func (b *bench) wrk(url string, connections int, paths []string) (float64, error) {
+	list, script := filepath.Join(b.temp, "paths"), filepath.Join(b.temp, "wrk.lua")
+	if err := os.WriteFile(list, []byte(strings.Join(paths, "\n")+"\n"), 0o644); err != nil {
+		return 0, err
+	}
+	if err := os.WriteFile(script, fmt.Appendf(nil, randomPaths, list), 0o644); err != nil {
+		return 0, err
+	}
+	out, err := b.command("wrk", "-t2", fmt.Sprintf("-c%d", connections), "-d"+b.load.String(), "-s", script, url)
+	if err != nil {
+		return 0, err
+	}
+	_, after, found := strings.Cut(out, "Requests/sec:")
+	if !found || strings.Contains(out, "Socket errors") {
+		return 0, fmt.Errorf("wrk: %s", out)
+	}
+	var rate float64
+	_, err = fmt.Sscan(after, &rate)
+	return rate, err
+}
