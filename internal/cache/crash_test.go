@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -15,7 +16,7 @@ const writerEnv = "REGFS_TEST_CACHE_WRITER"
 
 // writeForEver is the process that is killed.
 func writeForEver(dir string) {
-	s, err := Open(dir, 4<<20)
+	s, err := Open(dir, 16<<20)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -24,9 +25,11 @@ func writeForEver(dir string) {
 	for g := range uint64(4) {
 		wg.Go(func() {
 			for i := uint64(os.Getpid()); ; i++ { // other contents in every process
-				data, k := bytesOf(i<<2|g, 50_000)
-				_ = s.Put(k, data)
-				_ = s.SaveDocument(fmt.Sprintf("trees/%d", g), data[:i%1000])
+				for _, size := range []int{50_000, 150_000} { // in a segment, and in a file
+					data, k := bytesOf(i<<2|g, size)
+					_ = s.Put(k, data)
+				}
+				_ = s.SaveDocument(fmt.Sprintf("trees/%d", g), make([]byte, i%1000))
 			}
 		})
 	}
@@ -96,6 +99,7 @@ func checkWhole(t *testing.T, dir string, s *Store) {
 		}
 		wantContent(t, s, k, data)
 	}
+	checkSegments(t, dir, s)
 	names, err := s.Documents("trees")
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +107,25 @@ func checkWhole(t *testing.T, dir string, s *Store) {
 	for _, name := range names {
 		if _, err := s.LoadDocument(name); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// checkSegments checks that the store knows all that was written whole.
+func checkSegments(t *testing.T, dir string, s *Store) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, layout, segmentsDir, "*"+segmentSuffix))
+	if err != nil || len(names) == 0 {
+		t.Errorf("segments %q, %v; want some", names, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, _ := scan(bytes.NewReader(b), 0, int64(len(b)))
+		for _, e := range entries {
+			wantContent(t, s, e.key, b[e.offset:e.end()])
 		}
 	}
 }

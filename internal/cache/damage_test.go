@@ -32,6 +32,7 @@ func flip(data []byte, at int) []byte {
 func TestEveryFlippedByteIsFound(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, plenty)
+	s.small = onlyFiles
 	s.log = slog.New(slog.DiscardHandler)
 	const size = 200
 	data, k := bytesOf(1, size)
@@ -110,6 +111,7 @@ func TestDamagedFilesAreGone(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				dir := t.TempDir()
 				s := openStore(t, dir, plenty)
+				s.small = onlyFiles
 				put(t, s, 1, size)
 				damage(t, where(dir, k))
 				wantMissing(t, s, k, size)
@@ -126,6 +128,7 @@ func TestDamagedFilesAreGone(t *testing.T) {
 func TestPutRepairsAnotherSize(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, plenty)
+	s.small = onlyFiles
 	data, k := put(t, s, 1, 1000)
 	harm(t, where(dir, k), data[:500])
 	put(t, s, 1, 1000)
@@ -153,6 +156,7 @@ func TestWrongSizeOfTheCallerHarmsNothing(t *testing.T) {
 func TestDamageIsLoggedOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, plenty)
+	s.small = onlyFiles
 	var log bytes.Buffer
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	data, k := put(t, s, 1, 1000)
@@ -184,6 +188,7 @@ func asNobody(t *testing.T, f func()) {
 func TestUnreadableFolderIsOnlyAMiss(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, plenty)
+	s.small = onlyFiles
 	var log bytes.Buffer
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	data, k := put(t, s, 1, 1000)
@@ -211,6 +216,7 @@ func TestDeletedFolderIsOnlyAMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	s.small = onlyFiles
 	_, k := put(t, s, 1, 1000)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -227,6 +233,7 @@ func TestDeletedFolderIsOnlyAMiss(t *testing.T) {
 func TestNoDescriptorsLeftIsNotDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := openQuiet(t, dir, plenty)
+	s.small = onlyFiles
 	data, k := put(t, s, 1, 1000)
 	var before unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
@@ -272,6 +279,29 @@ func TestFullDiskRefuses(t *testing.T) {
 	}
 }
 
+func TestFullDiskRefusesSmallContents(t *testing.T) {
+	s := openQuiet(t, smallDisk(t, "1m"), plenty)
+	s.log = slog.New(slog.DiscardHandler)
+	s.reserve = -plenty
+	const size = 30_000
+	kept := 0
+	for i := range 60 {
+		data, k := bytesOf(uint64(i), size)
+		switch err := s.Put(k, data); {
+		case err == nil:
+			wantContent(t, s, k, data)
+			kept++
+		case !errors.Is(err, ErrFull):
+			t.Errorf("got %v, want ErrFull", err)
+		default:
+			wantMissing(t, s, k, size)
+		}
+	}
+	if got := s.Stats(); kept < 20 || got.Files != int64(kept) || got.Bytes != int64(kept*(recordHeader+size)) {
+		t.Errorf("got %+v, want the %d contents that fit", got, kept)
+	}
+}
+
 func TestDiskKeepsItsReserve(t *testing.T) {
 	dir := smallDisk(t, "10m")
 	s := openStore(t, dir, plenty)
@@ -295,6 +325,7 @@ func TestDiskKeepsItsReserve(t *testing.T) {
 func TestReadOnlyDiskServes(t *testing.T) {
 	dir := smallDisk(t, "10m")
 	s := openQuiet(t, dir, plenty)
+	s.small = onlyFiles
 	data, k := put(t, s, 1, 1000)
 	bad, kb := put(t, s, 2, 1000)
 	harm(t, where(dir, kb), flip(bad, 0))

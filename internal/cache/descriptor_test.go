@@ -37,10 +37,10 @@ func TestDescriptorOutlivesEvictionAndTheOthers(t *testing.T) {
 func TestDescriptorsAreOnlyOfWhatIsWholeAndLarge(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, plenty)
-	before := descriptors(t)
 	const size = verifyWhole + 1000
-	data, k := put(t, s, 1, size)
 	_, small := put(t, s, 2, 1000)
+	before := descriptors(t)
+	data, k := put(t, s, 1, size)
 	for _, test := range []struct {
 		name string
 		key  Key

@@ -61,6 +61,7 @@ func TestDocumentsAreKept(t *testing.T) {
 
 func TestDocumentsCountAndStay(t *testing.T) {
 	s := openQuiet(t, t.TempDir(), plenty)
+	s.small = onlyFiles
 	save(t, s, "trees/a", strings.Repeat("x", 3*blockSize))
 	save(t, s, "trees/a", strings.Repeat("x", blockSize))
 	if got, _ := s.usage.get(); got != 2*blockSize {

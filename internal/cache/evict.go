@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"math/bits"
 	"sync"
 	"time"
@@ -110,6 +111,7 @@ func (s *Store) trim(ctx context.Context) (futile time.Time) {
 		return s.now()
 	}
 	defer s.dir.unlockEviction()
+	s.segments.refresh(ctx, math.MaxInt64)
 	ages, ok := s.count(ctx)
 	if !ok {
 		return s.now()
@@ -158,6 +160,10 @@ func (s *Store) count(ctx context.Context) (*ages, bool) {
 	if !ok {
 		return nil, false
 	}
+	a.segments = s.segments.victims(func(k Key) bool { return s.recent.has(k, a.now) })
+	for _, v := range a.segments { // some of it may stay
+		a.add(content{bytes: v.bytes - v.bytes/keepPart, modified: v.used})
+	}
 	s.usage.walked(bytes+s.dir.documentBytes(), files)
 	return &a, true
 }
@@ -166,6 +172,17 @@ func (s *Store) count(ctx context.Context) (*ages, bool) {
 // returns how many bytes there were.
 func (s *Store) evict(ctx context.Context, a *ages, excess int64) (freed int64) {
 	oldest, rest := a.cut(excess)
+	for _, v := range a.segments {
+		age := a.index(content{modified: v.used})
+		if age < oldest || age == oldest && rest <= 0 || ctx.Err() != nil {
+			break
+		}
+		n := s.evictSegment(ctx, v)
+		freed += n
+		if age == oldest {
+			rest -= n
+		}
+	}
 	s.dir.walk(ctx, func(int) {}, func(c content) {
 		age := a.index(c)
 		if age < oldest || age == oldest && rest <= 0 || s.recent.has(c.key, s.now()) {
@@ -199,8 +216,9 @@ func (s *Store) evictOne(c content) bool {
 // ages is how many bytes were last used how long ago: exact below 64 ms, then
 // 64 steps for every doubling. It stands for a sorted list of millions of files.
 type ages struct {
-	now   time.Time
-	bytes [59 * 64]int64
+	now      time.Time
+	bytes    [59 * 64]int64
+	segments []victim
 }
 
 func (a *ages) add(c content) { a.bytes[a.index(c)] += c.bytes }

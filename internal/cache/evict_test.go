@@ -22,12 +22,19 @@ func backdate(t *testing.T, dir string, k Key, age time.Duration) {
 // onDiskNow is what all contents take, as a new walk finds it.
 func onDiskNow(f *folder) (total int64) {
 	f.walk(context.Background(), func(int) {}, func(c content) { total += c.bytes })
+	segments, _ := fs.Glob(f.root.FS(), segmentsDir+"/*"+segmentSuffix)
+	for _, name := range segments {
+		if fi, err := f.root.Lstat(name); err == nil {
+			total += fi.Size()
+		}
+	}
 	return total
 }
 
 func TestTheOldestGoFirst(t *testing.T) {
 	dir := t.TempDir()
 	s := openQuiet(t, dir, plenty)
+	s.small = onlyFiles
 	var keys []Key
 	for i := range 100 {
 		_, k := put(t, s, uint64(i), blockSize)
@@ -49,6 +56,7 @@ func TestTheOldestGoFirst(t *testing.T) {
 func TestWhatIsBeingReadStays(t *testing.T) {
 	dir := t.TempDir()
 	s := openQuiet(t, dir, plenty)
+	s.small = onlyFiles
 	data, old := put(t, s, 1000, blockSize)
 	backdate(t, dir, old, 50*time.Minute)
 	for i := range 100 {
@@ -191,8 +199,14 @@ func TestTwoStoresShareAFolder(t *testing.T) {
 	dir := t.TempDir()
 	const limit = 4 << 20
 	a, b := openStore(t, dir, limit), openStore(t, dir, limit)
-	data, k := put(t, a, 1, 5000)
-	wantContent(t, b, k, data)
+	large, k := put(t, a, 1, verifyWhole+1)
+	wantContent(t, b, k, large)
+	small, k := put(t, a, 1, 5000)
+	eventually(t, "the other's walk finds a small content", func() bool {
+		b.round.kick(time.Now())
+		return b.Has(k)
+	})
+	wantContent(t, b, k, small)
 
 	var wg sync.WaitGroup
 	for _, s := range []*Store{a, b} {
@@ -225,6 +239,7 @@ func TestTwoStoresShareAFolder(t *testing.T) {
 func TestOnlyOneEvicts(t *testing.T) {
 	dir := t.TempDir()
 	a, b := openQuiet(t, dir, plenty), openQuiet(t, dir, plenty)
+	b.small = onlyFiles
 	for i := range 10 {
 		put(t, b, uint64(i), blockSize)
 	}

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 
 const plenty = 1 << 30
 
+// onlyFiles makes a store keep small contents as large ones are, and as all
+// once were: in files of their own.
+const onlyFiles = -1
+
 // openStore opens a store as Open does.
 func openStore(t testing.TB, dir string, limit int64) *Store {
 	t.Helper()

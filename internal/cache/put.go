@@ -22,23 +22,50 @@ func (s *Store) Put(k Key, data []byte) error {
 	if sha256.Sum256(data) != k {
 		return fmt.Errorf("content %s: %w", short(k), ErrCorrupt)
 	}
+	if r, _, err := s.segments.find(k); err == nil {
+		s.touchRecord(k, r)
+		return nil
+	}
 	size, modified, ok := s.dir.has(k)
 	if ok && size == int64(len(data)) {
 		s.touch(k, modified)
 		return nil
 	}
-	need := onDisk(int64(len(data)))
-	if err := s.take(need); err != nil {
+	put, small := s.putFile, int64(len(data)) <= s.small
+	if small {
+		put = s.putRecord
+	}
+	if err := put(k, data); err != nil {
 		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
 	}
-	if err := s.store(k, data); err != nil {
-		s.usage.fail(need)
-		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
-	}
-	s.usage.placed(k, need)
 	if ok { // it had another size: damaged, and replaced now
+		if small {
+			_ = s.dir.root.Remove(path(k))
+		}
 		s.usage.removed(k, onDisk(size))
 	}
+	return nil
+}
+
+func (s *Store) putRecord(k Key, data []byte) error {
+	need := int64(recordHeader + len(data))
+	if err := s.take(need); err != nil {
+		return err
+	}
+	defer s.usage.release(need) // append counts what it writes
+	return s.segments.append(k, data, s.now(), nil)
+}
+
+func (s *Store) putFile(k Key, data []byte) error {
+	need := onDisk(int64(len(data)))
+	if err := s.take(need); err != nil {
+		return err
+	}
+	if err := s.store(k, data); err != nil {
+		s.usage.release(need)
+		return err
+	}
+	s.usage.placed(k, need)
 	return nil
 }
 

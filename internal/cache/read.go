@@ -28,6 +28,9 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, verifyWhole); return
 
 // Has tells whether a content is there, without verifying it.
 func (s *Store) Has(k Key) bool {
+	if s.segments.has(k) {
+		return true
+	}
 	_, _, ok := s.dir.has(k)
 	return ok
 }
@@ -84,8 +87,23 @@ func (s *Store) readSmall(k Key, size int64, p []byte, off, want int64) error {
 }
 
 // whole reads and verifies a content into buf, or into new memory where that
-// is too small. Nothing is allocated before the file was found to be as large.
+// is too small. Nothing is allocated before the content was found to be as
+// large. Small ones may be files too: earlier versions of regfs had no segments.
 func (s *Store) whole(k Key, size int64, buf []byte) ([]byte, error) {
+	// A content may move to another segment while it is read, a few times.
+	for range 3 {
+		r, segment, err := s.segments.find(k)
+		if errors.Is(err, fs.ErrClosed) {
+			return nil, err
+		}
+		if err != nil {
+			break
+		}
+		b, err := s.wholeRecord(k, size, r, segment, buf)
+		if !errors.Is(err, fs.ErrClosed) {
+			return b, err
+		}
+	}
 	f, err := s.dir.openFile(k)
 	if err != nil {
 		return nil, s.missing(k, err, 0)
@@ -108,8 +126,32 @@ func (s *Store) whole(k Key, size int64, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
+// wholeRecord is whole for a content that is in a segment. fs.ErrClosed means
+// that the segment was evicted right now.
+func (s *Store) wholeRecord(k Key, size int64, r record, g *segment, buf []byte) ([]byte, error) {
+	if len(buf) < int(r.size) {
+		buf = make([]byte, r.size)
+	}
+	buf = buf[:r.size]
+	if _, err := g.file.ReadAt(buf, int64(r.offset)); err != nil {
+		return nil, s.missingRecord(k, r, err)
+	}
+	if sha256.Sum256(buf) != k {
+		return nil, s.missingRecord(k, r, errContents)
+	}
+	if err := wrongSize(k, int64(r.size), size); err != nil {
+		return nil, err
+	}
+	s.touchRecord(k, r)
+	return buf, nil
+}
+
 // readLarge reads from a file that was hashed since it was last changed.
 func (s *Store) readLarge(k Key, size int64, p []byte, off, want int64) error {
+	if s.segments.has(k) { // and so has another size than the caller says
+		_, err := s.whole(k, size, nil)
+		return err
+	}
 	// A file changes at most when it is touched, evicted or damaged: the second
 	// try sees it anew, the third one is for bad luck.
 	for range 3 {
@@ -188,6 +230,25 @@ func (s *Store) touch(k Key, modified time.Time) {
 		return
 	}
 	_ = s.dir.root.Chtimes(path(k), now, now) // a read-only disk: eviction is less exact
+}
+
+func (s *Store) touchRecord(k Key, r record) {
+	now := s.now()
+	s.recent.add(k, now)
+	s.segments.touch(k, r, now)
+}
+
+// missingRecord is missing for a content that is in a segment. Its bytes stay
+// where they are, unused, until the segment goes.
+func (s *Store) missingRecord(k Key, r record, err error) error {
+	if errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	if !passing(err) && s.segments.forget(k, r) {
+		s.damages.Add(1)
+		s.log.Warn("damaged content dropped", "content", short(k), "reason", err)
+	}
+	return fmt.Errorf("content %s: %w", short(k), absent(err))
 }
 
 // missing is the error for a content that cannot be read because of err. A

@@ -32,8 +32,10 @@ type Store struct {
 	dir          *folder
 	scratch      *scratch
 	open         *openFiles
+	segments     *segments
 	recent       *recent
 	limit        int64 // bytes
+	small        int64 // bytes of the largest content that goes into a segment
 	maxDocuments int   // in one folder
 	reserve      int64 // bytes of the file system that stay free
 	now          func() time.Time
@@ -55,7 +57,7 @@ type Stats struct {
 	Limit        int64 // bytes
 	Hits         int64 // reads that found their content
 	Misses       int64 // reads that did not
-	Damaged      int64 // files that were removed because they were not what their name says
+	Damaged      int64 // files and contents that were dropped because they were not what their name says
 	Refused      int64 // contents and documents that found no room
 	Evicted      int64 // contents
 	EvictedBytes int64
@@ -88,6 +90,7 @@ func open(dir string, limit int64) (*Store, error) {
 		open:         newOpenFiles(),
 		recent:       newRecent(),
 		limit:        limit,
+		small:        verifyWhole,
 		maxDocuments: maxDocuments,
 		now:          time.Now,
 		log:          slog.Default().With("cache", dir),
@@ -96,6 +99,10 @@ func open(dir string, limit int64) (*Store, error) {
 	if s.scratch, err = newScratch(d); err != nil {
 		return nil, errors.Join(fmt.Errorf("cache %s: %w", dir, err), d.close())
 	}
+	if s.segments, err = newSegments(d, s.scratch, &s.usage, limit); err != nil {
+		return nil, errors.Join(fmt.Errorf("cache %s: %w", dir, err), s.scratch.close(), d.close())
+	}
+	s.segments.refresh(context.Background(), scanAtOnce)
 	s.reserve = d.reserve()
 	s.round.init()
 	return s, nil
@@ -115,6 +122,7 @@ func (s *Store) Close() error {
 	s.done.Wait()
 	s.round.close()
 	s.open.close()
+	s.segments.close()
 	return errors.Join(s.scratch.close(), s.dir.close())
 }
 
@@ -122,7 +130,7 @@ func (s *Store) Close() error {
 func (s *Store) Stats() Stats {
 	bytes, files := s.usage.get()
 	return Stats{
-		Bytes: bytes, Files: files, Limit: s.limit,
+		Bytes: bytes, Files: files + s.segments.count(), Limit: s.limit,
 		Hits: s.hits.Load(), Misses: s.misses.Load(),
 		Damaged: s.damages.Load(), Refused: s.refused.Load(),
 		Evicted: s.evicted.Load(), EvictedBytes: s.evictedBytes.Load(),

@@ -58,14 +58,16 @@ func TestContentSurvivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	data, k := put(t, s, 1, 5000)
+	large, kl := put(t, s, 2, 200_000)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = openStore(t, dir, plenty)
 	wantContent(t, s, k, data)
-	eventually(t, "the walk finds 8192 bytes in one file", func() bool {
+	wantContent(t, s, kl, large)
+	eventually(t, "the walk finds both", func() bool {
 		st := s.Stats()
-		return st.Bytes == 8192 && st.Files == 1
+		return st.Bytes == recordHeader+5000+onDisk(200_000) && st.Files == 2
 	})
 }
 
@@ -85,6 +87,7 @@ func TestWrongDataAreNotKept(t *testing.T) {
 func TestPutAgainOnlyTouches(t *testing.T) {
 	dir := t.TempDir()
 	s := openQuiet(t, dir, plenty)
+	s.small = onlyFiles
 	data, k := put(t, s, 1, 100)
 	before, err := os.Stat(where(dir, k))
 	if err != nil {
@@ -110,6 +113,7 @@ func TestReadTouchesAtMostHourly(t *testing.T) {
 	for _, size := range []int{100, 2 << 20} {
 		dir := t.TempDir()
 		s := openQuiet(t, dir, plenty)
+		s.small = onlyFiles
 		data, k := put(t, s, 1, size)
 		start := time.Unix(1_700_000_000, 0)
 		if err := os.Chtimes(where(dir, k), start, start); err != nil {

@@ -6,10 +6,11 @@ import "sync"
 // through the shards finds out what is there; between walks it counts what it
 // does itself.
 type usage struct {
-	mu      sync.Mutex // guards all below
-	bytes   int64
-	files   int64
-	writing int64 // bytes taken for files that are not in place yet
+	mu       sync.Mutex // guards all below
+	bytes    int64      // of files and documents, and those taken
+	files    int64
+	writing  int64 // bytes taken for what is not in place yet
+	segments int64 // bytes
 
 	// A walk sees what happens in the shards that it has yet to enter. What
 	// happens in the others is counted here.
@@ -20,7 +21,7 @@ type usage struct {
 func (u *usage) get() (bytes, files int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.bytes, u.files
+	return u.bytes + u.segments, u.files
 }
 
 // take reserves n bytes if no more than limit are in use then. It returns how
@@ -28,16 +29,16 @@ func (u *usage) get() (bytes, files int64) {
 func (u *usage) take(n, limit int64) (bytes int64, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.bytes+n > limit {
-		return u.bytes + n, false
+	if u.bytes+u.segments+n > limit {
+		return u.bytes + u.segments + n, false
 	}
 	u.bytes += n
 	u.writing += n
-	return u.bytes, true
+	return u.bytes + u.segments, true
 }
 
-// fail gives back what take reserved.
-func (u *usage) fail(n int64) {
+// release gives back what take reserved.
+func (u *usage) release(n int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.writing -= n
@@ -74,6 +75,13 @@ func (u *usage) document(n int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.bytes = max(0, u.bytes+n)
+}
+
+// segment notes that segments take n bytes more.
+func (u *usage) segment(n int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.segments += n
 }
 
 // enter notes that a walk enters a shard. The first one begins the walk.
