@@ -103,10 +103,11 @@ func (b *bench) measure() {
 		{"C1 C2", b.firstBytes},
 		{"C3", b.listings},
 		{"C4", b.wholeSite},
+		{"M2", b.walk},
 		{"P1 P2", b.bundling},
 		{"P3", b.uploading},
 	} {
-		if b.ctx.Err() != nil || !b.rows.MatchString(group.rows) {
+		if b.ctx.Err() != nil || b.site != "" && group.rows == "M2" || !b.rows.MatchString(group.rows) {
 			continue
 		}
 		if err := group.make(); err != nil {
