@@ -104,8 +104,8 @@ bench: ## measure regfs beside its limits and write bench/results.md; SHORT=1, S
 	.data/bench/bench $(if $(SHORT),-short) $(if $(ROWS),-rows '$(ROWS)') \
 		$(if $(SITE),-site '$(SITE)',-out $(if $(ROWS),.data/bench,bench)/results.md)
 
-clean: ## remove what was built and what the demo keeps
-	rm -rf --one-file-system bin images test-artifacts .tools .data/demo
+clean: ## remove what was built and what the demo and the benchmark keep
+	rm -rf --one-file-system bin images test-artifacts .tools .data/demo .data/bench
 
 $(STATICCHECK):
 	@GOBIN=$(CURDIR)/$(TOOLS) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
