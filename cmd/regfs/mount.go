@@ -117,6 +117,7 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 
 	live := site.Open(site.Options{Registry: client, Store: store, Refresh: f.refresh, Repositories: f.repos})
 	defer live.Close()
+	waitListed(ctx, live)
 	files := fs.New(live, f.refresh, func() []byte { return statusDocument(live) })
 	live.OnChange(files.Changed)
 	m, err := fs.Start(files, point, fs.MountOptions{Source: client.Host(), AllowOther: f.allowOther})
@@ -133,6 +134,17 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 		fmt.Fprintf(stderr, "regfs: %s was unmounted\n", m.Point())
 	}
 	return m.Close()
+}
+
+// listWait is how long a start waits for the registry's list of repositories,
+// which spares the first visitor a question for each name. A registry that is
+// away keeps nothing from starting.
+const listWait = 200 * time.Millisecond
+
+func waitListed(ctx context.Context, live *site.Live) {
+	ctx, cancel := context.WithTimeout(ctx, listWait)
+	defer cancel()
+	live.WaitListed(ctx)
 }
 
 func openStore(dir string, limit int64) (*cache.Store, error) {

@@ -49,7 +49,7 @@ func (l *Live) follow(ctx context.Context) {
 // kernel may know files of them; those hold on to theirs.
 func (l *Live) dropIdle() {
 	idle := func(s *Site, used time.Time) bool {
-		return s != nil && s.isKept && l.now().Sub(used) > idleAfter
+		return s != nil && s.isKept.Load() && l.now().Sub(used) > idleAfter
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,6 +127,7 @@ func (l *Live) followCatalog(ctx context.Context) {
 // be able to say, so nothing depends on it.
 func (l *Live) readCatalog(ctx context.Context) error {
 	_, err := l.loader.flights.do(ctx, "catalog", func(ctx context.Context) (any, error) {
+		l.names.asking()
 		repos, err := l.registry.Repositories(ctx)
 		if err != nil {
 			return nil, err

@@ -72,7 +72,7 @@ func Open(o Options) *Live {
 	health := &health{now: time.Now}
 	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, fetches: newFetches(ctx), health: health, wholeBlob: wholeBlob}
 	l := &Live{
-		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents},
+		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, stop: stop,
 		wake:    make(chan struct{}, 1),
@@ -94,10 +94,20 @@ func (l *Live) OnChange(f func(dir, name string)) {
 	l.changed = f
 }
 
+// WaitListed waits until the registry has said which repositories it has, or
+// that it does not say, but not for longer than ctx.
+func (l *Live) WaitListed(ctx context.Context) {
+	select {
+	case <-l.listed:
+	case <-ctx.Done():
+	}
+}
+
 // Close ends all work and keeps what was learned.
 func (l *Live) Close() {
 	l.stop()
 	l.wait.Wait()
+	l.loader.keeping.Wait()
 	l.save()
 }
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -33,6 +34,7 @@ type record struct {
 // loader makes sites out of what a registry holds, and keeps their trees.
 type loader struct {
 	*contents
+	keeping sync.WaitGroup
 }
 
 // load makes the site that a document of repo holds. An index is followed to
@@ -93,7 +95,8 @@ func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 		return nil, fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)
 	}
 	s := newSite(l.contents, repo, r, t)
-	s.isKept = l.keep(r, t)
+	// A document is on the disk when it is kept, for which nobody should wait.
+	l.keeping.Go(func() { s.isKept.Store(l.keep(r, t)) })
 	return s, nil
 }
 
@@ -268,7 +271,7 @@ func (l *loader) kept(repo string, d digest.Digest) (*Site, error) {
 		return nil, fs.ErrNotExist
 	}
 	s := newSite(l.contents, repo, r, t)
-	s.isKept = true
+	s.isKept.Store(true)
 	return s, nil
 }
 

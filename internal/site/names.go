@@ -150,11 +150,14 @@ func (n *names) due(refresh time.Duration) bool {
 	now := n.now()
 	age := now.Sub(n.tried)
 	old := age >= catalogFresh && now.Sub(n.asked) <= catalogFresh
-	if !old && (age < refresh || !n.missed.After(n.tried)) {
-		return false
-	}
-	n.tried = now
-	return true
+	return old || age >= refresh && n.missed.After(n.tried)
+}
+
+// asking notes that the registry is asked for its list.
+func (n *names) asking() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tried = n.now()
 }
 
 func (n *names) isRepository(name string) bool {

@@ -22,7 +22,7 @@ type Site struct {
 	demands atomic.Int32 // fetches that somebody waited for
 	root    string       // folder of the layers that is the site's root
 	warning string       // what is odd about it, for people
-	isKept  bool         // the store has its tree
+	isKept  atomic.Bool  // the store has its tree
 }
 
 // newSite ties a tree to the repository from which its content can be read.
