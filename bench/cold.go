@@ -74,7 +74,7 @@ func (b *bench) threeRequests(host string, c corpus) (float64, error) {
 	blob := "http://" + host + "/v2/" + c.name + "/blobs/" + c.layer.digest
 	args := []string{"-sf", "-w", "%{time_total}\n", "-o", "/dev/null",
 		"-H", "Accept: application/vnd.oci.image.index.v1+json", "http://" + host + "/v2/" + c.name + "/manifests/v1"}
-	for _, span := range []string{fmt.Sprintf("%d-%d", c.layer.toc, c.layer.size-1), fmt.Sprintf("%d-%d", c.layer.toc/2, c.layer.toc/2+10<<10)} {
+	for _, span := range []string{fmt.Sprintf("%d-%d", c.layer.toc, c.layer.size-1), fmt.Sprintf("%d-%d", c.layer.toc/2, c.layer.toc/2+(10<<10))} {
 		args = append(args, "--next", "-sf", "-w", "%{time_total}\n", "-o", "/dev/null", "-r", span, blob)
 	}
 	out, err := b.command("curl", args...)

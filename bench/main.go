@@ -100,14 +100,16 @@ func (b *bench) measure() {
 		make func() error
 	}{
 		{"W1 W2 W3 W4 M1", b.warm},
+		{"W5", b.sharing},
 		{"C1 C2", b.firstBytes},
 		{"C3", b.listings},
 		{"C4", b.wholeSite},
 		{"M2", b.walk},
+		{"M3", b.starting},
 		{"P1 P2", b.bundling},
 		{"P3", b.uploading},
 	} {
-		if b.ctx.Err() != nil || b.site != "" && group.rows == "M2" || !b.rows.MatchString(group.rows) {
+		if b.ctx.Err() != nil || b.site != "" && (group.rows == "M2" || group.rows == "M3") || !b.rows.MatchString(group.rows) {
 			continue
 		}
 		if err := group.make(); err != nil {

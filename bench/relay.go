@@ -83,8 +83,10 @@ func (r relay) carry(dst, src *net.TCPConn) {
 }
 
 // counter stands before the registry and counts what is asked and answered.
+// While it is off it breaks every connection.
 type counter struct {
 	host            string
+	off             atomic.Bool
 	requests, bytes atomic.Int64
 }
 
@@ -100,7 +102,12 @@ func (b *bench) count(host string) (*counter, error) {
 		Transport:      &http.Transport{DisableCompression: true},
 		ModifyResponse: c.note,
 	}
-	server := &http.Server{Handler: proxy, ReadHeaderTimeout: startLimit}
+	server := &http.Server{ReadHeaderTimeout: startLimit, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.off.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		proxy.ServeHTTP(w, r)
+	})}
 	go func() { _ = server.Serve(l) }() // until Close
 	b.ends = append(b.ends, func() { _ = server.Close() })
 	return c, nil

@@ -98,12 +98,20 @@ type daemon struct {
 // mount mounts the registry that answers at host. The daemon asks for names
 // once: what is counted is what files need.
 func (b *bench) mount(host string) (*daemon, error) {
-	home, err := os.MkdirTemp(b.temp, "mount")
+	home, err := b.home()
 	if err != nil {
 		return nil, err
 	}
+	return b.mountIn(home, host)
+}
+
+// home makes a folder for a mountpoint and a cache.
+func (b *bench) home() (string, error) { return os.MkdirTemp(b.temp, "mount") }
+
+// mountIn mounts with the cache that is in home, if there is one.
+func (b *bench) mountIn(home, host string) (*daemon, error) {
 	d := &daemon{dir: filepath.Join(home, "sites")}
-	if err := os.Mkdir(d.dir, 0o755); err != nil {
+	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return nil, err
 	}
 	b.ends = append(b.ends, func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) }) // what a killed daemon leaves
@@ -111,6 +119,7 @@ func (b *bench) mount(host string) (*daemon, error) {
 		_, err := os.Stat(filepath.Join(d.dir, ".regfs/ready"))
 		return err == nil
 	}
+	var err error
 	d.process, err = b.start(ready, "bin/regfs", "mount", d.dir, "--registry", "http://"+host,
 		"--cache", filepath.Join(home, "cache"), "--refresh", "1h")
 	return d, err
