@@ -179,7 +179,7 @@ make_v2() { # folder
 }
 
 publish() { # version folder
-	bin/bundle "$1" --dir "$2" --out "$demo/images" >/dev/null
+	bin/bundle "$1" --dir "$2" --out "$demo/images" --cache "$demo/bundle" >/dev/null
 	bin/upload "$1" "$registry/my-app" --images "$demo/images" >"$demo/$1.reference"
 }
 

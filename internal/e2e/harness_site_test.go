@@ -93,7 +93,7 @@ func publishDir(t testing.TB, dir, host, repo, version string) string {
 func bundle(t testing.TB, dir, version string, flags ...string) string {
 	t.Helper()
 	images := filepath.Join(newDir(t), "images")
-	args := append([]string{version, "--dir", dir, "--out", images}, flags...)
+	args := append([]string{version, "--dir", dir, "--out", images, "--cache", filepath.Join(scratch, "bundle")}, flags...)
 	digest := succeed(t, "", command(t, "bundle"), args...)
 	if !strings.HasPrefix(digest, "sha256:") || strings.Count(digest, "\n") != 1 {
 		t.Fatalf("bundle printed %q, want one digest", digest)
