@@ -2,7 +2,9 @@ package fs
 
 import (
 	"maps"
+	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/tree"
@@ -30,14 +32,18 @@ type made struct {
 // by the kernel's memory. A file stands for all files of its content: the site
 // that was looked up last is the one whose repository is asked for the bytes.
 type inodes struct {
-	mu   sync.RWMutex
-	m    map[nodeID]inode
-	peak int // the most that m held since it was made
+	mu     sync.RWMutex
+	m      map[nodeID]inode
+	peak   int         // the most that m held since it was made
+	settle *time.Timer // after a shrink; nil before the first
 }
 
 // minPeak is from how many nodes on the table gives memory back: a map keeps
 // what it once needed.
 const minPeak = 10_000
+
+// settleAfter is how long the table is left alone before it counts as settled.
+const settleAfter = 2 * time.Second
 
 // get finds what the kernel was told of.
 func (t *inodes) get(id nodeID) (inode, bool) {
@@ -111,11 +117,18 @@ func (t *inodes) forget(id nodeID, count uint64) {
 	}
 }
 
-// shrink makes the map anew, for what is left in it.
+// shrink makes the map anew, for what is left in it. When the kernel has done
+// forgetting, the memory goes back to the machine: a daemon that has nothing to
+// do does not collect garbage by itself for minutes.
 func (t *inodes) shrink() {
 	m := make(map[nodeID]inode, len(t.m))
 	maps.Copy(m, t.m)
 	t.m, t.peak = m, len(m)
+	if t.settle == nil {
+		t.settle = time.AfterFunc(settleAfter, debug.FreeOSMemory)
+	} else {
+		t.settle.Reset(settleAfter)
+	}
 }
 
 // len is how many nodes the kernel knows.
