@@ -153,9 +153,17 @@ func TestTheOldestDocumentsMakeWay(t *testing.T) {
 }
 
 func TestDocumentsTakeAPartOfTheCache(t *testing.T) {
-	s := openQuiet(t, t.TempDir(), 40*blockSize)
+	dir := t.TempDir()
+	s := openQuiet(t, dir, 40*blockSize)
 	for i := range 6 {
-		save(t, s, fmt.Sprintf("trees/%d", i), strings.Repeat("x", 2*blockSize))
+		name := fmt.Sprintf("trees/%d", i)
+		save(t, s, name, strings.Repeat("x", 2*blockSize))
+		// The kernel's clock stands still for milliseconds: two documents may
+		// get the same time.
+		then := time.Now().Add(-time.Hour * time.Duration(100-i))
+		if err := os.Chtimes(documentFile(dir, name), then, then); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := s.Documents("trees")
 	if want := []string{"trees/3", "trees/4", "trees/5"}; err != nil || !slices.Equal(got, want) {
