@@ -39,7 +39,7 @@ func TestDescriptorsAreOnlyOfWhatIsWholeAndLarge(t *testing.T) {
 	s := openStore(t, dir, plenty)
 	const size = verifyWhole + 1000
 	_, small := put(t, s, 2, 1000)
-	before := descriptors(t)
+	before := settledDescriptors(t)
 	data, k := put(t, s, 1, size)
 	for _, test := range []struct {
 		name string
@@ -60,7 +60,7 @@ func TestDescriptorsAreOnlyOfWhatIsWholeAndLarge(t *testing.T) {
 	if _, ok := s.Descriptor(k, size); ok {
 		t.Error("got a descriptor of damaged bytes")
 	}
-	if got := descriptors(t); got != before {
+	if got := settledDescriptors(t); got != before {
 		t.Errorf("%d descriptors are open, want %d", got, before)
 	}
 }

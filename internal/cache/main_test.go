@@ -145,6 +145,19 @@ func descriptors(t *testing.T) int {
 	return len(d)
 }
 
+// settledDescriptors counts them when what a store does in the background, such
+// as its first walk, has ended: when the number stays the same for a while.
+func settledDescriptors(t *testing.T) int {
+	t.Helper()
+	count, since := descriptors(t), time.Now()
+	for end := time.Now().Add(10 * time.Second); time.Since(since) < 100*time.Millisecond && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if now := descriptors(t); now != count {
+			count, since = now, time.Now()
+		}
+	}
+	return count
+}
+
 // entries are the names in a folder.
 func entries(t *testing.T, dir string) []string {
 	t.Helper()

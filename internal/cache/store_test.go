@@ -219,7 +219,7 @@ func TestTempHasNoName(t *testing.T) {
 }
 
 func TestCloseLeavesNothingOpen(t *testing.T) {
-	before := descriptors(t)
+	before := settledDescriptors(t)
 	dir := t.TempDir()
 	s, err := Open(dir, plenty)
 	if err != nil {
@@ -240,7 +240,7 @@ func TestCloseLeavesNothingOpen(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := descriptors(t); got != before {
+	if got := settledDescriptors(t); got != before {
 		t.Errorf("%d descriptors, want %d", got, before)
 	}
 	if got := entries(t, filepath.Join(dir, layout, tmpDir)); len(got) != 0 {
