@@ -107,6 +107,7 @@ func TestLoadStaysBelowTheLimit(t *testing.T) {
 	var writing sync.RWMutex // held for writing while the files are counted
 	var writers, readers sync.WaitGroup
 	hot, hotKey := put(t, s, 1<<20, 10_000)
+	wantContent(t, s, hotKey, hot) // else the writers may be done with it before the readers begin
 	for g := range 2 {
 		writers.Go(func() { load(t, s, &writing, uint64(g), 10*limit/2) })
 	}
