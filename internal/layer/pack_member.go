@@ -77,6 +77,10 @@ func newPackLine(members int) *packLine {
 
 // next waits for a free member.
 func (l *packLine) next(ctx context.Context) (*packMember, error) {
+	// select takes either way when both are open; an end that has come counts.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case m := <-l.free:
 		m.reset()
