@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,13 +73,22 @@ func (d *daemon) unmountCleanly(t testing.TB) {
 
 func (d *daemon) mounted() bool { return slices.Contains(mountsBelow(d.dir), d.dir) }
 
-// waitUntilKept waits until a name is written down in the cache. The daemon does
-// so once a second: killed before, it forgets names, but no content.
+// waitUntilKept waits until a name, and the tree of some version, are written
+// down in the cache. The daemon does so behind, once a second: killed before, it
+// forgets names, but no content.
 func (d *daemon) waitUntilKept(t testing.TB, name string) {
 	t.Helper()
-	if !eventually(startLimit, func() bool {
-		return run(t, "", "grep", "--recursive", "--quiet", "--fixed-strings", `"`+name+`"`, d.cache).code == 0
-	}) {
+	// Looked for where documents are in the end: one that is being written, in
+	// the scratch folder, is gone with the daemon.
+	kept := func(folder, text string) bool {
+		docs, err := filepath.Glob(filepath.Join(d.cache, "*", "docs", folder, "*"))
+		must(t, err)
+		return slices.ContainsFunc(docs, func(doc string) bool {
+			data, err := os.ReadFile(doc)
+			return err == nil && bytes.Contains(data, []byte(text))
+		})
+	}
+	if !eventually(startLimit, func() bool { return kept("namespaces", `"`+name+`"`) && kept("trees", "") }) {
 		t.Fatalf("the name %q is not kept in %s", name, d.cache)
 	}
 }
