@@ -34,6 +34,8 @@ endif
 # One package at a time: the mounted ones start servers and measure time. -v and
 # the filter find skipped tests; REGFS_TEST_ALL makes them failures at once.
 GOTEST = REGFS_TEST_ALL=1 go test -v -count=1 -p 1 -timeout 15m $(AS_ROOT) $(1) 2>&1 | awk -f scripts/gotest.awk
+# The same without the tests that are long by nature, where they ran before.
+GOTEST_AGAIN = $(subst scripts/gotest.awk,scripts/gotest.awk -v short=1,$(call GOTEST,-short $(1)))
 
 UNIT = $$(go list ./... | grep -v /internal/e2e)
 
@@ -75,12 +77,12 @@ e2e: ## the tests of the commands as users meet them: registry, mount, nginx, br
 all: # unit and e2e
 	@$(call GOTEST,./...)
 
-race: ## all tests with the race detector
-	@$(call GOTEST,-race ./...)
+race: ## all tests but the long ones with the race detector
+	@$(call GOTEST_AGAIN,-race ./...)
 
-single: ## all tests on one processor: some failures are only visible like this
+single: ## the same on one processor: some failures are only visible like this
 	@export GOMAXPROCS=1
-	$(call GOTEST,./...)
+	$(call GOTEST_AGAIN,./...)
 
 check: # the demo, twice: it must work over its own traces
 	@$(MAKE) --no-print-directory demo CHECK=1

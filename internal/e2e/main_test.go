@@ -67,6 +67,15 @@ func runAll(m *testing.M) (code int, err error) {
 	return code, leftovers(before)
 }
 
+// once ends a test that is long by nature where the tests run again, under the
+// race detector or on one processor: the plain run has it.
+func once(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("once: the plain run has it")
+	}
+}
+
 // build builds the commands into the folder out, which it makes.
 func build(out string, race bool) error {
 	args := []string{"build", "-C", root, "-o", out + "/"}
