@@ -33,7 +33,7 @@ endif
 
 # One package at a time: the mounted ones start servers and measure time. -v and
 # the filter find skipped tests; REGFS_TEST_ALL makes them failures at once.
-GOTEST = REGFS_TEST_ALL=1 go test -v -count=1 -p 1 -timeout 15m $(AS_ROOT) $(1) 2>&1 | awk -f scripts/gotest.awk
+GOTEST = REGFS_TEST_ALL=1 go test -v -count=1 -p 1 -timeout 25m $(AS_ROOT) $(1) 2>&1 | awk -f scripts/gotest.awk
 # The same without the tests that are long by nature, where they ran before.
 GOTEST_AGAIN = $(subst scripts/gotest.awk,scripts/gotest.awk -v short=1,$(call GOTEST,-short $(1)))
 

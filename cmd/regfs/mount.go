@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,7 @@ type mountFlags struct {
 	repos      []string
 	refresh    time.Duration
 	allowOther bool
+	listen     string
 }
 
 func mountCommand() *cobra.Command {
@@ -61,6 +63,7 @@ while the registry is away.`,
 	flags.StringSliceVar(&f.repos, "repo", nil, "show only this repository, or those that match a pattern such as 'team/*' (repeatable)")
 	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
+	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /healthz and /readyz; \"\" for none")
 	return c
 }
 
@@ -120,6 +123,12 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 	waitListed(ctx, live)
 	files := fs.New(live, f.refresh, func() []byte { return statusDocument(live) })
 	live.OnChange(files.Changed)
+	var mounted atomic.Bool
+	own := ownAddress(&mounted)
+	if err := listen(ctx, own, f.listen); err != nil {
+		return err
+	}
+	defer own.Close()
 	m, err := fs.Start(files, point, fs.MountOptions{Source: client.Host(), AllowOther: f.allowOther})
 	if errors.Is(err, fs.ErrCannotMount) {
 		return cli.WithCode(cli.ExitCannotMount, err)
@@ -128,6 +137,7 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 		return err
 	}
 	fmt.Fprintf(stderr, "regfs: %s is mounted at %s\n", client.Host(), m.Point())
+	mounted.Store(true)
 	select {
 	case <-ctx.Done():
 	case <-m.Done():

@@ -42,7 +42,8 @@ func mount(t testing.TB, host string, flags ...string) *daemon {
 // cache. At the end of the test it has to stop cleanly and leave no mount.
 func (d *daemon) launch(t testing.TB) {
 	t.Helper()
-	args := append([]string{"mount", d.dir, "--registry", d.host, "--cache", d.cache}, d.flags...)
+	// Flags that come later win, also over this one.
+	args := append([]string{"mount", d.dir, "--registry", d.host, "--cache", d.cache, "--listen="}, d.flags...)
 	t.Cleanup(d.detach) // runs last
 	p := start(t, exec.Command(command(t, "regfs"), args...))
 	d.process = p
