@@ -16,6 +16,7 @@ import (
 // on images of the names that it uses: up, bundle and upload, look at the site,
 // restart regfs and look again, pull the site as an image, down.
 func TestTheComposeFileServesASite(t *testing.T) {
+	once(t) // the containers run what the Dockerfile builds, whatever the tests run under
 	needMount(t)
 	d := startDocker(t)
 	d.imageOfRegistry("registry:3")
