@@ -34,6 +34,7 @@ type plan struct {
 type document struct {
 	desc  ocispec.Descriptor
 	bytes []byte // nil: not in the layout
+	there bool   // in the registry, as a push finds out
 
 	MediaType string               `json:"mediaType"`
 	Manifests []ocispec.Descriptor `json:"manifests"`

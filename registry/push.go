@@ -98,37 +98,75 @@ func (p *push) count(change func(*Progress)) {
 
 func (p *push) scope() scope { return scope{repository: p.repo, push: true} }
 
+// sendBlobs sends the blobs, and meanwhile finds out which manifests are there.
 func (p *push) sendBlobs(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(pushWorkers)
 	for _, desc := range p.plan.blobs {
 		group.Go(func() error { return p.sendBlob(ctx, desc) })
 	}
+	for _, doc := range p.manifests {
+		group.Go(func() error { return p.findManifest(ctx, doc) })
+	}
 	return group.Wait()
 }
 
-// sendManifests sends the manifests in their order. All but the root are sent
-// by digest, the root by the tag.
-func (p *push) sendManifests(ctx context.Context) error {
-	for i, doc := range p.manifests {
-		reference := string(doc.desc.Digest)
-		if i == len(p.manifests)-1 {
-			reference = p.tag
-		}
-		d, err := p.head(ctx, p.repo, reference, p.scope())
-		switch {
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		case err == nil && (d == doc.desc.Digest || doc.bytes == nil):
-			continue
-		case doc.bytes == nil:
-			return fmt.Errorf("manifest %s is neither in %s nor in %s/%s: %w", doc.desc.Digest, p.layout.dir, p.host, p.repo, fs.ErrNotExist)
-		}
-		if err := p.put(ctx, doc, reference); err != nil {
-			return err
-		}
-		p.count(func(n *Progress) { n.SentManifests++ })
+// findManifest finds out whether the registry has doc under its reference.
+func (p *push) findManifest(ctx context.Context, doc *document) error {
+	d, err := p.head(ctx, p.repo, p.reference(doc), p.scope())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
+	// Of one that the layout lacks it is enough that there is any.
+	doc.there = err == nil && (d == doc.desc.Digest || doc.bytes == nil)
+	return nil
+}
+
+// reference is what doc is sent by: the root by the tag, others by digest.
+func (p *push) reference(doc *document) string {
+	if doc == p.manifests[len(p.manifests)-1] {
+		return p.tag
+	}
+	return string(doc.desc.Digest)
+}
+
+// sendManifests sends the manifests that are not there: those that name no other
+// at once, then the indexes in their order, each after what it names. The root,
+// which the tag names, is the last also when it is alone.
+func (p *push) sendManifests(ctx context.Context) error {
+	last := len(p.manifests) - 1
+	group, leaves := errgroup.WithContext(ctx)
+	group.SetLimit(pushWorkers)
+	for _, doc := range p.manifests[:last] {
+		if len(doc.Manifests) == 0 {
+			group.Go(func() error { return p.sendManifest(leaves, doc) })
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, doc := range p.manifests {
+		if i < last && len(doc.Manifests) == 0 {
+			continue
+		}
+		if err := p.sendManifest(ctx, doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *push) sendManifest(ctx context.Context, doc *document) error {
+	switch {
+	case doc.there:
+		return nil
+	case doc.bytes == nil:
+		return fmt.Errorf("manifest %s is neither in %s nor in %s/%s: %w", doc.desc.Digest, p.layout.dir, p.host, p.repo, fs.ErrNotExist)
+	}
+	if err := p.put(ctx, doc, p.reference(doc)); err != nil {
+		return err
+	}
+	p.count(func(n *Progress) { n.SentManifests++ })
 	return nil
 }
 
