@@ -4,7 +4,7 @@ pushes to a registry and regfs serves.
 
 	bundle VERSION [--dir app] [--out images] [--name my-app]
 	       [--format=dual|artifact] [--created TIME] [--annotation KEY=VALUE]...
-	       [--cache DIR] [--json]
+	       [--config FILE] [--spa] [--cache DIR] [--json]
 
 The layout is written to OUT/VERSION, in one step: until it is complete, and if
 there is an error, what was there stays. VERSION becomes the tag and so must be
@@ -30,6 +30,13 @@ Warned about: URLs in src, href and srcset of HTML pages that begin with a slash
 because a site is served below /REPOSITORY/VERSION/; names that differ only in
 case; links to nothing that is packed.
 
+# How the site wants to be served
+
+A file site.json beside the folder, or another that --config names, says how the
+site wants to be served, and is stored with it; see docs/site.md. A value that
+makes no sense is refused with its line. A key that this version does not know
+is stored, and warned about.
+
 # Flags
 
 	--dir         the folder to pack
@@ -45,6 +52,11 @@ case; links to nothing that is packed.
 	              not said
 	--annotation  a further annotation of the index and its manifests; again
 	              for more
+	--config      the site's configuration; by default site.json beside the
+	              folder, if there is one; "" does without
+	--spa         the site is a single-page application: what a browser goes to
+	              and is not there gets its index.html. --spa=false overrules the
+	              configuration
 	--cache       the folder that remembers, in its folder bundle, what was
 	              compressed, so that the next version of a site compresses only
 	              what changed: up to 1 GiB, what was not used for longest goes
@@ -98,6 +110,7 @@ type flags struct {
 	format      string
 	created     string
 	annotations []string
+	spa         bool
 	json        bool
 }
 
@@ -122,6 +135,8 @@ func command() *cobra.Command {
 	fl.StringVar(&f.format, "format", string(bundle.FormatDual), "`SHAPE` of the index: dual (artifact and images) or artifact")
 	fl.StringVar(&f.created, "created", "", "the `TIME` to say it was made, as 2006-01-02T15:04:05Z (default: SOURCE_DATE_EPOCH, or none)")
 	fl.StringArrayVar(&f.annotations, "annotation", nil, "a further annotation, `KEY=VALUE`; may be repeated")
+	fl.StringVar(&f.options.Config, "config", "", "the `FILE` that says how the site wants to be served (default: site.json beside the folder)")
+	fl.BoolVar(&f.spa, "spa", false, "the site is a single-page application: what is not there gets its index.html")
 	fl.StringVar(&f.options.Cache, "cache", defaultCache(), "the `FOLDER` that remembers what was compressed; \"\" does without")
 	fl.BoolVar(&f.json, "json", false, "print an object instead of the digest")
 	return cmd
@@ -153,6 +168,12 @@ func run(cmd *cobra.Command, f flags) error {
 	}
 	if o.Annotations, err = parseAnnotations(f.annotations); err != nil {
 		return err
+	}
+	if !cmd.Flags().Changed("config") {
+		o.Config = bundle.ConfigBeside(o.Dir)
+	}
+	if cmd.Flags().Changed("spa") {
+		o.SPA = &f.spa
 	}
 	progress := cli.NewProgress(cmd.ErrOrStderr())
 	o.Progress = func(n, of int, name string) {

@@ -144,7 +144,7 @@ func checkIsArtifact(t *testing.T, image v1.Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := manifest.ParseConfig(config); err != nil || c.RootDir != rootDir {
+	if c, _, err := manifest.ParseConfig(config); err != nil || c.RootDir != rootDir {
 		t.Errorf("got %v, %v, want the root folder %q", c, err, rootDir)
 	}
 }

@@ -54,6 +54,11 @@ type Options struct {
 	Created     time.Time         // zero leaves it out
 	Annotations map[string]string // further ones, of the index and its manifests
 
+	// Config is a file of settings, described in docs/site.md, which is stored
+	// with the site; "" is none. What the options below say wins.
+	Config string
+	SPA    *bool // manifest.Settings.SPA; nil leaves it to Config
+
 	// Cache is a folder that remembers what was compressed, for the next
 	// version; "" does without. It never changes the result, and may be
 	// deleted at any time.
@@ -97,11 +102,16 @@ func Write(ctx context.Context, o Options) (Result, error) {
 	if err := checkPlaces(o.Dir, o.Out, target); err != nil {
 		return Result{}, err
 	}
+	settings, err := settings(o)
+	if err != nil {
+		return Result{}, err
+	}
 	f, err := scanFolder(o.Dir, o.Out)
 	if err != nil {
 		return Result{}, err
 	}
 	defer f.close()
+	f.settings = settings
 	f.progress = o.Progress
 
 	s, err := newStaging(o.Out)
@@ -113,7 +123,7 @@ func Write(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	index, err := s.addDocuments(o, packed)
+	index, err := s.addDocuments(o, settings, packed)
 	if err != nil {
 		return Result{}, err
 	}
@@ -188,9 +198,9 @@ func within(target, dir string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-func compose(o Options, p layer.Packed) (manifest.Composed, error) {
+func compose(o Options, settings manifest.Settings, p layer.Packed) (manifest.Composed, error) {
 	site := manifest.Site{
-		Config:      manifest.Config{MediaType: manifest.MediaTypeConfig, RootDir: rootDir},
+		Config:      manifest.Config{RootDir: rootDir, Settings: settings},
 		Version:     o.Version,
 		Title:       o.Title,
 		Created:     o.Created,

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/regfs/regfs/internal/layer"
+	"github.com/regfs/regfs/internal/manifest"
 )
 
 // folder is what of a folder is to be packed.
@@ -22,6 +23,8 @@ type folder struct {
 
 	openName string   // of the folder whose files are being opened
 	openDir  *os.Root // that folder; nil before the first
+
+	settings manifest.Settings
 
 	refused refusals
 	left    places // where out was left out

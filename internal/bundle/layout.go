@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regfs/regfs/internal/layer"
+	"github.com/regfs/regfs/internal/manifest"
 )
 
 // addLayer packs src as a blob, with the help of what is known, if not nil.
@@ -27,10 +28,11 @@ func (s *staging) addLayer(ctx context.Context, src layer.PackSource, known laye
 	return p, os.Rename(unnamed, s.blob(p.Digest))
 }
 
-// addDocuments adds all that leads to the layer p, and gives the digest of the
+// addDocuments adds all that leads to the layer p of a site with the settings c,
+// and gives the digest of the
 // index.
-func (s *staging) addDocuments(o Options, p layer.Packed) (digest.Digest, error) {
-	docs, err := compose(o, p)
+func (s *staging) addDocuments(o Options, c manifest.Settings, p layer.Packed) (digest.Digest, error) {
+	docs, err := compose(o, c, p)
 	if err != nil {
 		return "", err
 	}

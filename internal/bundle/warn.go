@@ -2,7 +2,9 @@ package bundle
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,10 +17,19 @@ func (f *folder) warnings() []Warning {
 		}
 	}
 	add("URLs that begin with a slash (%d): the site will be below /REPOSITORY/VERSION/, write them relative to the page", f.pages.rootRelative)
+	add("keys of the configuration that this version does not know (%d): they are stored and do nothing", f.unknownKeys())
 	add("names that differ only in case (%d): some file systems hold only one of the two, rename one", f.caseTwins())
 	add("symbolic links to nothing that is packed (%d)", f.danglingLinks())
 	add("left out, because the result goes there (%d)", f.left)
 	return w
+}
+
+// unknownKeys are the keys of the configuration that somebody else may know.
+func (f *folder) unknownKeys() (keys places) {
+	for _, key := range slices.Sorted(maps.Keys(f.settings.Other)) {
+		keys.add(shownName(key))
+	}
+	return keys
 }
 
 // caseTwins are the names in one folder that are equal but for upper and lower

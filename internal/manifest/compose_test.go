@@ -11,7 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-var siteConfig = Config{MediaType: MediaTypeConfig, RootDir: "app"}
+var siteConfig = Config{RootDir: "app"}
 
 func testSite() Site {
 	return Site{

@@ -153,12 +153,12 @@ func Embedded(d Descriptor) ([]byte, bool) {
 	return d.Data, d.Digest.Algorithm().FromBytes(d.Data) == d.Digest
 }
 
-// ConfigOf is what the configuration blob of a manifest says about the site. A
-// configuration of another kind, such as a container image's, leaves all at
-// its defaults: the whole layer is the site.
-func ConfigOf(m *v1.Manifest, blob []byte) (Config, error) {
+// ConfigOf is what the configuration blob of a manifest says about the site,
+// as ParseConfig gives it. A configuration of another kind, such as a container
+// image's, leaves all at its defaults: the whole layer is the site.
+func ConfigOf(m *v1.Manifest, blob []byte) (Config, []Problem, error) {
 	if m.Config.MediaType != MediaTypeConfig {
-		return Config{RootDir: "."}, nil
+		return Config{RootDir: "."}, nil, nil
 	}
 	return ParseConfig(blob)
 }

@@ -3,7 +3,6 @@ package site
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/layer"
 	"github.com/regfs/regfs/internal/manifest"
@@ -22,14 +19,6 @@ import (
 
 // maxDepth is how many indexes may lie inside each other.
 const maxDepth = 4
-
-// record is what is kept of a site beside its tree, as JSON.
-type record struct {
-	Digest  digest.Digest         `json:"digest"`
-	RootDir string                `json:"rootDir"`
-	Layers  []manifest.Descriptor `json:"layers"`
-	Warning string                `json:"warning,omitempty"`
-}
 
 // loader makes sites out of what a registry holds, and keeps their trees.
 type loader struct {
@@ -82,13 +71,9 @@ func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 	if err != nil {
 		return nil, err
 	}
-	settings, err := manifest.ConfigOf(m, config)
+	r, err := newRecord(doc.Digest, m, config)
 	if err != nil {
 		return nil, fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)
-	}
-	r := record{Digest: doc.Digest, RootDir: settings.RootDir, Layers: m.Layers}
-	for i := range r.Layers {
-		r.Layers[i].Data = nil
 	}
 	t, err := l.tree(ctx, repo, &r)
 	if err != nil {
@@ -132,7 +117,7 @@ func (l *loader) tree(ctx context.Context, repo string, r *record) (*tree.Tree, 
 	}
 	t, dropped, err := b.Freeze(r.RootDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.Warning = fmt.Sprintf("its configuration says rootDir %q, which its layers do not have: all of them is shown", r.RootDir)
+		r.warn(fmt.Sprintf("its configuration says rootDir %q, which its layers do not have: all of them is shown", r.RootDir))
 		r.RootDir = "."
 		t, dropped, err = b.Freeze(r.RootDir)
 	}
@@ -235,47 +220,4 @@ func (l *loader) bytes(ctx context.Context, repo string, d manifest.Descriptor, 
 		return nil, unavailable(err)
 	}
 	return data, nil
-}
-
-// treeName is the document in which the site of a manifest is kept.
-func treeName(d digest.Digest) string {
-	return "trees/" + d.Algorithm().String() + "-" + d.Encoded()
-}
-
-// keep stores a site's record and tree as one document: the record as a line
-// of JSON, then the tree. Failing to is no harm but the time to do it again.
-func (l *loader) keep(r record, t *tree.Tree) bool {
-	head, err := json.Marshal(r)
-	if err == nil {
-		err = l.store.SaveDocument(treeName(r.Digest), append(append(head, '\n'), t.Bytes()...))
-	}
-	if err != nil {
-		slog.Warn("tree is not kept", "event", "cache_full", "digest", r.Digest, "err", err)
-	}
-	return err == nil
-}
-
-// kept is the site of a manifest whose tree was kept, or fs.ErrNotExist.
-func (l *loader) kept(repo string, d digest.Digest) (*Site, error) {
-	data, err := l.store.LoadDocument(treeName(d))
-	if err != nil {
-		return nil, err
-	}
-	head, flat, ok := bytes.Cut(data, []byte("\n"))
-	var r record
-	if !ok || json.Unmarshal(head, &r) != nil || r.Digest != d {
-		return nil, fs.ErrNotExist
-	}
-	t, err := tree.Load(flat)
-	if err != nil || tooFewLayers(t, len(r.Layers)) {
-		return nil, fs.ErrNotExist
-	}
-	s := newSite(l.contents, repo, r, t)
-	s.isKept.Store(true)
-	return s, nil
-}
-
-func tooFewLayers(t *tree.Tree, layers int) bool {
-	n := t.Members()
-	return n > 0 && t.Member(uint32(n-1)).Layer >= layers
 }

@@ -12,8 +12,9 @@ import (
 // Site is one version of a website as one repository holds it. It never
 // changes.
 type Site struct {
-	Digest digest.Digest // of its manifest
-	Tree   *tree.Tree
+	Digest   digest.Digest // of its manifest
+	Tree     *tree.Tree
+	Settings manifest.Settings // how it wants to be served
 
 	repo    string // whose blobs hold its content
 	layers  []manifest.Descriptor
@@ -28,7 +29,7 @@ type Site struct {
 // newSite ties a tree to the repository from which its content can be read.
 func newSite(c *contents, repo string, r record, t *tree.Tree) *Site {
 	s := &Site{
-		Digest: r.Digest, Tree: t, repo: repo, layers: r.Layers,
+		Digest: r.Digest, Tree: t, Settings: r.Settings, repo: repo, layers: r.Layers,
 		content: c, plans: make([]plan, len(r.Layers)), root: r.RootDir, warning: r.Warning,
 	}
 	s.spanMembers()

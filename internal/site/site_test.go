@@ -124,7 +124,14 @@ func (w *world) setAnswer(f func(http.ResponseWriter, *http.Request) bool) {
 // publish packs files and pushes them as repo:tag.
 func (w *world) publish(repo, tag string, files map[string]string) {
 	w.t.Helper()
-	dir, out := w.t.TempDir(), w.t.TempDir()
+	w.publishAs(repo, bundle.Options{Version: tag}, files)
+}
+
+// publishAs packs files as the options say.
+func (w *world) publishAs(repo string, o bundle.Options, files map[string]string) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	o.Dir, o.Out, o.Format = dir, w.t.TempDir(), bundle.FormatDual
 	for name, content := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -134,11 +141,11 @@ func (w *world) publish(repo, tag string, files map[string]string) {
 			w.t.Fatal(err)
 		}
 	}
-	result, err := bundle.Write(context.Background(), bundle.Options{Version: tag, Dir: dir, Out: out, Format: bundle.FormatDual})
+	result, err := bundle.Write(context.Background(), o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.newClient(registry.WithUserAgent("publisher")).Push(context.Background(), result.Path, repo, tag, nil); err != nil {
+	if _, err := w.newClient(registry.WithUserAgent("publisher")).Push(context.Background(), result.Path, repo, o.Version, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
