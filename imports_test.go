@@ -27,11 +27,12 @@ var mayImport = map[string][]string{
 	"cmd/regfs":  {"fs", "registry", "internal/..."},
 	"cmd/upload": {"fs", "registry", "internal/..."},
 
-	"fs":              {"internal/site", "internal/tree"},
-	"internal/site":   {"registry", "internal/layer", "internal/manifest", "internal/cache", "internal/tree"},
-	"internal/bundle": {"internal/layer", "internal/manifest"},
-	"internal/layer":  {"internal/tree"},
-	"internal/cli":    {"registry"},
+	"fs":               {"internal/site", "internal/tree"},
+	"internal/site":    {"registry", "internal/layer", "internal/manifest", "internal/cache", "internal/tree"},
+	"internal/bundle":  {"internal/layer", "internal/manifest"},
+	"internal/layer":   {"internal/tree"},
+	"internal/compare": {"internal/tree"},
+	"internal/cli":     {"registry"},
 
 	"registry":          {},
 	"internal/manifest": {},
