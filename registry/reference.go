@@ -27,11 +27,16 @@ type Reference struct {
 // component is a host only if it has a '.' or a ':' or is "localhost", and
 // something follows it; after a scheme it always is. Without a host the
 // registry is DefaultHost. Errors say what is wrong with s.
-func ParseReference(s string) (Reference, error) {
+func ParseReference(s string) (Reference, error) { return ParseReferenceAt(DefaultHost, s) }
+
+// ParseReferenceAt is ParseReference with another registry for references
+// without a host: [http://|https://]HOST[:PORT].
+func ParseReferenceAt(defaultHost, s string) (Reference, error) {
 	scheme, rest := cutScheme(s)
 	host, path, found := strings.Cut(rest, "/")
 	if scheme == "" && (!found || !looksLikeHost(host)) {
-		host, path = DefaultHost, rest
+		scheme, host = cutScheme(defaultHost)
+		path = rest
 	}
 	ref := Reference{Host: scheme + host, Repository: path}
 	if _, _, err := parseHost(ref.Host); err != nil {

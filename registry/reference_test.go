@@ -33,6 +33,25 @@ func TestParseReference(t *testing.T) {
 	}
 }
 
+func TestParseReferenceAtAnotherRegistry(t *testing.T) {
+	for _, test := range []struct {
+		in   string
+		want Reference
+	}{
+		{"docs:v1", Reference{Host: "http://example.org:80", Repository: "docs", Tag: "v1"}},
+		{"localhost:5000/docs", Reference{Host: "localhost:5000", Repository: "docs"}},
+		{"https://other.org/docs", Reference{Host: "https://other.org", Repository: "docs"}},
+	} {
+		got, err := ParseReferenceAt("http://example.org:80", test.in)
+		if err != nil || got != test.want {
+			t.Errorf("ParseReferenceAt(%q): got %+v, %v, want %+v", test.in, got, err, test.want)
+		}
+	}
+	if _, err := ParseReferenceAt("ftp://x", "docs"); err == nil {
+		t.Error("ParseReferenceAt of a registry that is none: got no error")
+	}
+}
+
 func TestParseReferenceSaysWhatIsWrong(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                             "not a repository name",

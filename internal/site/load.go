@@ -166,6 +166,9 @@ func (l *loader) layer(ctx context.Context, repo string, b *tree.Builder, number
 	// Chunks are named by their own digest, so that keeping them before the
 	// whole layer has been verified says nothing about the layer.
 	return layer.Scan(b, number, d.Size, body, func(sum tree.Digest, data []byte) {
+		if l.store == nil {
+			return // only the tree is wanted: see ReadVersion
+		}
 		if err := l.store.Put(sum, data); err != nil {
 			slog.Warn("content is not kept", "event", "cache_full", "err", err)
 		}

@@ -61,6 +61,9 @@ func treeName(d digest.Digest) string {
 // keep stores a site's record and tree as one document: the record as a line
 // of JSON, then the tree. Failing to is no harm but the time to do it again.
 func (l *loader) keep(r record, t *tree.Tree) bool {
+	if l.store == nil {
+		return false
+	}
 	head, err := json.Marshal(r)
 	if err == nil {
 		err = l.store.SaveDocument(treeName(r.Digest), append(append(head, '\n'), t.Bytes()...))
@@ -73,6 +76,9 @@ func (l *loader) keep(r record, t *tree.Tree) bool {
 
 // kept is the site of a manifest whose tree was kept, or fs.ErrNotExist.
 func (l *loader) kept(repo string, d digest.Digest) (*Site, error) {
+	if l.store == nil {
+		return nil, fs.ErrNotExist
+	}
 	data, err := l.store.LoadDocument(treeName(d))
 	if err != nil {
 		return nil, err

@@ -1,0 +1,38 @@
+package site
+
+import (
+	"context"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/tree"
+	"github.com/regfs/regfs/registry"
+)
+
+// Version is what a reference names, without the contents of its files.
+type Version struct {
+	Digest   digest.Digest // of what the registry has under the reference
+	Manifest digest.Digest // of the manifest in it that is the site
+	Tree     *tree.Tree
+	Warning  string // what is odd about it, for people
+}
+
+// ReadVersion reads what reference, a tag or digest, names in a repository. It
+// keeps nothing. Of layers with a table of contents it reads that alone, others
+// it reads as a whole.
+//
+// Errors: those of registry.Client.Manifest, and manifest.ErrUnsupported for
+// what cannot be shown as files.
+func ReadVersion(ctx context.Context, client *registry.Client, repo, reference string) (Version, error) {
+	doc, err := client.Manifest(ctx, repo, reference)
+	if err != nil {
+		return Version{}, err
+	}
+	l := &loader{contents: &contents{registry: client}}
+	s, err := l.load(ctx, repo, doc)
+	l.keeping.Wait()
+	if err != nil {
+		return Version{}, promised(err)
+	}
+	return Version{Digest: doc.Digest, Manifest: s.Digest, Tree: s.Tree, Warning: s.warning}, nil
+}
