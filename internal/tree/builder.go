@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,12 @@ type Builder struct {
 	root    *building
 	count   int
 	members []Member
+
+	// The folder that folder found last: an archive names one file of a folder
+	// after the other. Empty once something was taken out of the tree.
+	lastDir    string
+	lastFolder *building
+	spare      []building // room for nodes, made for many at once
 }
 
 // building is a node of a Builder.
@@ -35,9 +42,12 @@ type building struct {
 	name     string
 	parent   *building
 	children map[string]*building
+	order    []*building // the children as they came, also those that were replaced
 	target   string
 	chunks   []Chunk
 	size     int64
+	first    uint32 // number of the first chunk, once that is known
+	shared   bool   // there are hard links to it
 }
 
 // NewBuilder gives an empty tree.
@@ -85,7 +95,18 @@ func (b *Builder) Create(path string, chunks []Chunk) error {
 			return fmt.Errorf("%q: size overflows", path)
 		}
 	}
-	return b.put(path, &building{kind: File, chunks: chunks, size: size})
+	return b.put(path, b.node(building{kind: File, chunks: chunks, size: size}))
+}
+
+// node keeps a node.
+func (b *Builder) node(n building) *building {
+	if len(b.spare) == 0 {
+		b.spare = make([]building, 128)
+	}
+	kept := &b.spare[0]
+	b.spare = b.spare[1:]
+	*kept = n
+	return kept
 }
 
 // Symlink puts a link at path, in place of what was there. Where it leads is
@@ -104,8 +125,8 @@ func (b *Builder) Link(path, oldPath string) error {
 	if old == nil || old.kind == Dir {
 		return fmt.Errorf("%q: hard link to %q: %w", path, oldPath, fs.ErrNotExist)
 	}
-	same := *old
-	return b.put(path, &same)
+	old.shared = true
+	return b.put(path, b.node(*old))
 }
 
 // Remove removes path with all below it; it may be absent.
@@ -124,7 +145,11 @@ func (b *Builder) Clear(path string) {
 	}
 }
 
+// minOrder keeps small folders from being tidied again and again.
+const minOrder = 16
+
 func (b *Builder) detach(n *building) {
+	b.lastDir = ""
 	delete(n.parent.children, n.name)
 	b.count -= n.len()
 }
@@ -163,6 +188,9 @@ func split(path string) (dir, name string) {
 // of it. A link on the way is followed when it leads to a folder of the layer,
 // as it would be if the layer were unpacked; files and other links give way.
 func (b *Builder) folder(path, dir string) (*building, error) {
+	if dir == b.lastDir && dir != "" && validName(path[len(dir)+1:]) && len(path) <= MaxPath {
+		return b.lastFolder, nil // what is above it was checked before
+	}
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
@@ -183,6 +211,7 @@ func (b *Builder) folder(path, dir string) (*building, error) {
 		}
 		n = next
 	}
+	b.lastDir, b.lastFolder = dir, n
 	return n, nil
 }
 
@@ -202,8 +231,13 @@ func (b *Builder) put(path string, n *building) error {
 func (b *Builder) attach(parent, n *building) error {
 	if old := parent.children[n.name]; old != nil {
 		b.count -= old.len()
+		b.lastDir = ""
 	}
 	parent.children[n.name] = n
+	parent.order = append(parent.order, n)
+	if len(parent.order) > 2*len(parent.children)+minOrder {
+		parent.order = slices.DeleteFunc(parent.order, func(c *building) bool { return parent.children[c.name] != c })
+	}
 	if b.count++; b.count > MaxNodes {
 		return fmt.Errorf("more than %d files", MaxNodes)
 	}

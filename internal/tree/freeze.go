@@ -42,7 +42,7 @@ type freezer struct {
 	dropped []Dropped
 
 	nodes, chunks, members, names []byte
-	chunkFirst                    map[*Chunk]uint32 // number of a file's first chunk, by the identity of its slice
+	chunkFirst                    map[*Chunk]uint32 // of hard links: number of the first chunk, by the identity of the slice
 }
 
 // order numbers the nodes breadth first, the children of a folder together and
@@ -61,7 +61,10 @@ func (f *freezer) order() {
 // kept are the children of n that the tree shows, by name.
 func (f *freezer) kept(n *building) []*building {
 	kept := make([]*building, 0, len(n.children))
-	for _, c := range n.children {
+	for _, c := range n.order {
+		if len(n.order) > len(n.children) && n.children[c.name] != c {
+			continue // it was replaced or removed
+		}
 		if c.kind == Symlink {
 			to := f.builder.resolve(c)
 			if to == nil || !to.within(f.root) {
@@ -72,7 +75,10 @@ func (f *freezer) kept(n *building) []*building {
 		}
 		kept = append(kept, c)
 	}
-	slices.SortFunc(kept, func(a, b *building) int { return cmp.Compare(a.name, b.name) })
+	byName := func(a, b *building) int { return cmp.Compare(a.name, b.name) }
+	if !slices.IsSortedFunc(kept, byName) { // an archive often is
+		slices.SortFunc(kept, byName)
+	}
 	return kept
 }
 
@@ -88,6 +94,7 @@ func (f *freezer) write() error {
 	if err := f.writeChunks(); err != nil {
 		return err
 	}
+	f.nodes = make([]byte, 0, len(f.list)*nodeSize)
 	for i, n := range f.list {
 		r := binary.LittleEndian.AppendUint32(f.nodes, uint32(len(f.names)))
 		r = binary.LittleEndian.AppendUint16(r, uint16(len(n.name)))
@@ -114,8 +121,9 @@ func (f *freezer) appendByKind(r []byte, n *building, i int) []byte {
 	case Dir:
 		a, b = f.first[i], f.next(i)-f.first[i]
 	case File:
-		if len(n.chunks) > 0 {
-			a, b = f.chunkFirst[&n.chunks[0]], uint32(len(n.chunks))
+		a, b = n.first, uint32(len(n.chunks))
+		if n.shared && len(n.chunks) > 0 {
+			a = f.chunkFirst[&n.chunks[0]]
 		}
 		d := ContentID(n.chunks)
 		size, id = uint64(n.size), binary.LittleEndian.Uint64(d[:])
@@ -147,9 +155,12 @@ func (f *freezer) writeChunks() error {
 	spans := make([]Member, len(number))
 	count, last := uint32(0), int64(-1)
 	var end int64 // of the chunk before, in its member
-	for _, chunks := range f.contents(number) {
-		f.chunkFirst[&chunks[0]] = count
-		for _, c := range chunks {
+	for _, n := range f.contents(number) {
+		n.first = count
+		if n.shared {
+			f.chunkFirst[&n.chunks[0]] = count
+		}
+		for _, c := range n.chunks {
 			m := number[c.Member]
 			if int64(m) != last {
 				end = 0
@@ -169,23 +180,32 @@ func (f *freezer) writeChunks() error {
 	return nil
 }
 
-// contents are the chunks of every file, hard links once, in the order in which
-// they lie in the layers.
-func (f *freezer) contents(number []uint32) [][]Chunk {
+// contents are the files that have bytes, of hard links one, in the order in
+// which they lie in the layers.
+func (f *freezer) contents(number []uint32) []*building {
 	f.chunkFirst = map[*Chunk]uint32{}
-	var all [][]Chunk
+	all := make([]*building, 0, len(f.list))
+	chunks := 0
 	for _, n := range f.list {
 		if n.kind != File || len(n.chunks) == 0 {
 			continue
 		}
-		if _, ok := f.chunkFirst[&n.chunks[0]]; !ok {
+		if n.shared {
+			if _, ok := f.chunkFirst[&n.chunks[0]]; ok {
+				continue
+			}
 			f.chunkFirst[&n.chunks[0]] = 0
-			all = append(all, n.chunks)
 		}
+		all = append(all, n)
+		chunks += len(n.chunks)
 	}
-	slices.SortStableFunc(all, func(x, y []Chunk) int {
-		return cmp.Or(cmp.Compare(number[x[0].Member], number[y[0].Member]), cmp.Compare(x[0].Inner, y[0].Inner))
-	})
+	f.chunks = make([]byte, 0, chunks*chunkSize)
+	byPlace := func(x, y *building) int {
+		return cmp.Or(cmp.Compare(number[x.chunks[0].Member], number[y.chunks[0].Member]), cmp.Compare(x.chunks[0].Inner, y.chunks[0].Inner))
+	}
+	if !slices.IsSortedFunc(all, byPlace) { // no two have the same place, or writeChunks refuses them
+		slices.SortFunc(all, byPlace)
+	}
 	return all
 }
 
@@ -197,9 +217,12 @@ func (f *freezer) sortMembers() []uint32 {
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	slices.SortStableFunc(order, func(x, y uint32) int {
+	byPlace := func(x, y uint32) int {
 		return cmp.Or(cmp.Compare(all[x].Layer, all[y].Layer), cmp.Compare(all[x].Offset, all[y].Offset))
-	})
+	}
+	if !slices.IsSortedFunc(order, byPlace) {
+		slices.SortStableFunc(order, byPlace)
+	}
 	number := make([]uint32, len(all))
 	for i, m := range order {
 		number[m] = uint32(i)
