@@ -65,6 +65,7 @@ type tocParser struct {
 	all    entries
 	file   *tocEntry    // the file whose chunks are being read
 	chunks []tree.Chunk // of that file; their Member is an index of starts until all are known
+	spare  []tree.Chunk // room for the chunks of files that have one, which nearly all do
 	left   int64        // bytes of that file that no chunk covers yet
 	starts []int64      // where the member of each chunk begins
 }
@@ -83,7 +84,8 @@ func (p *tocParser) read(r io.Reader, want digest.Digest) error {
 		return fmt.Errorf("%w: not where it should be", ErrFormat)
 	}
 	verifier := want.Verifier()
-	body := io.TeeReader(archive, verifier)
+	body := readAhead(io.TeeReader(archive, verifier))
+	defer body.stop()
 	if err := p.parse(newJSONReader(body)); err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func readEntry(j *jsonReader) (tocEntry, error) {
 		case "name":
 			field, err = 1<<0, j.string(&e.Name)
 		case "type":
-			field, err = 1<<1, j.string(&e.Type)
+			field, err = 1<<1, j.repeated(&e.Type)
 		case "size":
 			field, err = 1<<2, j.int64(&e.Size)
 		case "linkName":
@@ -202,12 +204,25 @@ func (p *tocParser) chunk(e *tocEntry) error {
 		return fmt.Errorf("%.200q: %w", p.file.Name, err)
 	}
 	p.left -= size
+	if p.chunks == nil {
+		p.chunks = p.room()
+	}
 	p.chunks = append(p.chunks, tree.Chunk{Digest: sum, Size: size, Offset: at, Inner: e.InnerOffset, Member: uint32(len(p.starts))})
 	p.starts = append(p.starts, e.Offset)
 	if len(p.starts) > 4*tree.MaxNodes {
 		return fmt.Errorf("%w: more than %d chunks", ErrFormat, 4*tree.MaxNodes)
 	}
 	return nil
+}
+
+// room is an empty list with room for one chunk, made for many files at once.
+func (p *tocParser) room() []tree.Chunk {
+	if len(p.spare) == 0 {
+		p.spare = make([]tree.Chunk, 256)
+	}
+	one := p.spare[:0:1]
+	p.spare = p.spare[1:]
+	return one
 }
 
 // parseSHA256 reads a digest as its grammar has it: lower case.
@@ -238,18 +253,31 @@ func (p *tocParser) finishFile() error {
 // apply tells the builder which ranges of the blob there are. A member ends
 // where the next one begins.
 func (p *tocParser) apply(b *tree.Builder, layer int) error {
-	offsets := slices.Compact(slices.Sorted(slices.Values(p.starts)))
-	members := make(map[int64]uint32, len(offsets))
+	offsets := slices.Clone(p.starts)
+	if !slices.IsSorted(offsets) {
+		slices.Sort(offsets)
+	}
+	offsets = slices.Compact(offsets)
+	first := uint32(0)
 	for i, off := range offsets {
 		end := p.end
 		if i+1 < len(offsets) {
 			end = offsets[i+1]
 		}
-		members[off] = b.AddMember(layer, off, end-off)
+		if n := b.AddMember(layer, off, end-off); i == 0 {
+			first = n
+		}
 	}
+	at := 0 // most often the next chunk is in the same member or the next one
 	for _, e := range p.all.list {
 		for i := range e.chunks {
-			e.chunks[i].Member = members[p.starts[e.chunks[i].Member]]
+			start := p.starts[e.chunks[i].Member]
+			if at+1 < len(offsets) && offsets[at+1] == start {
+				at++
+			} else if offsets[at] != start {
+				at, _ = slices.BinarySearch(offsets, start)
+			}
+			e.chunks[i].Member = first + uint32(at)
 		}
 	}
 	return p.all.apply(b)
