@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/cli":     {"registry"},
 
 	"registry":          {},
+	"internal/hostname": {},
 	"internal/manifest": {},
 	"internal/cache":    {},
 	"internal/tree":     {},
