@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"cmd/upload": {"fs", "registry", "internal/..."},
 
 	"fs":               {"internal/site", "internal/tree"},
-	"internal/site":    {"registry", "internal/layer", "internal/manifest", "internal/cache", "internal/tree"},
+	"internal/site":    {"registry", "internal/hostname", "internal/layer", "internal/manifest", "internal/cache", "internal/tree"},
 	"internal/bundle":  {"internal/layer", "internal/manifest"},
 	"internal/layer":   {"internal/tree"},
 	"internal/compare": {"internal/tree"},

@@ -118,6 +118,9 @@ func (l *Live) Close() {
 //   - fs.ErrPermission when the registry does not let us know
 //   - registry.ErrUnavailable and others when nothing is known
 func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
+	if dir == HostsFolder {
+		return l.lookupHost(ctx, name)
+	}
 	if i := strings.IndexAny(name, "@:"); i > 0 {
 		return l.lookupReference(ctx, path.Join(dir, name[:i]), name[i], name[i+1:])
 	}
@@ -173,6 +176,9 @@ func (l *Live) lookupReference(ctx context.Context, repo string, sep byte, refer
 // tags. While the registry is away, and where it does not list, it is what is
 // known from before. The errors are those of Lookup.
 func (l *Live) List(ctx context.Context, dir string) ([]string, error) {
+	if dir == HostsFolder {
+		return nil, nil // the same sites again
+	}
 	if dir == "" || !l.names.isRepository(dir) {
 		if !l.names.complete(l.refresh) {
 			if err := l.readCatalog(ctx); err != nil {

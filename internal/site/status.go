@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/cache"
+	"github.com/regfs/regfs/internal/hostname"
 )
 
 // Status is what a namespace says of itself.
@@ -23,6 +24,7 @@ type Status struct {
 type TagStatus struct {
 	Repository string        `json:"repository"`
 	Tag        string        `json:"tag"`
+	Host       string        `json:"host"`   // its DNS label, in front of ".sites." and the web server's name
 	Digest     digest.Digest `json:"digest"` // what the registry says the tag is
 	Site       digest.Digest `json:"site"`   // the manifest that is shown
 	Files      int           `json:"files,omitempty"`
@@ -52,7 +54,7 @@ func (l *Live) Status() Status {
 }
 
 func (t *tag) status(r ref) TagStatus {
-	s := TagStatus{Repository: r.repo, Tag: r.tag, Digest: t.top, Site: t.chosen}
+	s := TagStatus{Repository: r.repo, Tag: r.tag, Host: hostname.Label(r.repo, r.tag), Digest: t.top, Site: t.chosen}
 	if t.site != nil {
 		s.Files, s.Warning = t.site.Tree.Len()-1, t.site.warning
 	}

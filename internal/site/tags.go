@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regfs/regfs/internal/hostname"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -225,6 +226,7 @@ func (l *Live) announce(r ref) {
 	changed(r.repo, r.tag)
 	changed(dir, base+":"+r.tag)
 	changed(dir, base+"@"+r.tag)
+	changed(HostsFolder, hostname.Label(r.repo, r.tag))
 }
 
 func (r ref) String() string { return r.repo + ":" + r.tag }
