@@ -65,13 +65,19 @@ func (p *places) lines() []string {
 	return append(p.shown[:len(p.shown):len(p.shown)], fmt.Sprintf("and %d more", p.more))
 }
 
-// refuseName says why no layer can hold the path p, or "".
+// mountFolder is the name in the root of a site that the mount takes for what it
+// tells of the site.
+const mountFolder = ".regfs"
+
+// refuseName says why no layer can hold the path p, or why nobody would see it, or "".
 func refuseName(p string) string {
 	switch base := path.Base(p); {
 	case !utf8.ValidString(base):
 		return "the name is not UTF-8, which a table of contents cannot hold: rename it"
 	case strings.HasPrefix(base, ".wh."):
 		return `in a layer, a name that begins with ".wh." deletes another file: rename it`
+	case p == mountFolder:
+		return "the mount shows a folder of its own under this name: rename it, or list it in " + ignoreFile
 	case len(base) > maxName:
 		return fmt.Sprintf("the name has %d bytes, more than %d: shorten it", len(base), maxName)
 	case len(rootDir)+1+len(p) > maxPath:

@@ -216,7 +216,7 @@ func TestNamesThatNoLayerHolds(t *testing.T) {
 	for name, refused := range map[string]bool{
 		long: false, long + "x": true, "a/" + long: false,
 		deep[:len(deep)-1]: false, deep + "dd": true,
-		".wh.": true, "a/.wh.b": true, ".wh": false, "a.wh.b": false, "stargz.index.json": false,
+		".regfs": true, "a/.regfs": false, ".regfsignore": false, ".wh.": true, "a/.wh.b": true, ".wh": false, "a.wh.b": false, "stargz.index.json": false,
 		"é": false, "\xc3": true,
 	} {
 		if got := refuseName(name) != ""; got != refused {
