@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/regfs/regfs/internal/site"
 )
 
 // aboutPath is the folder in the root that tells about the mount itself. It is
@@ -11,6 +13,9 @@ import (
 const aboutPath = ".regfs"
 
 var aboutID = hashID("about")
+
+// hostsPath is the folder in it where sites are found by their DNS labels.
+const hostsPath = site.HostsFolder
 
 // aboutFiles are the files in it.
 var aboutFiles = []string{"ready", "status.json"}
@@ -30,6 +35,9 @@ func (f *FS) about(name string) ([]byte, bool) {
 // time, so its id follows from the content and the entry is not kept: whoever
 // has it open reads one state to its end.
 func (f *FS) lookupAbout(name string, out *fuse.EntryOut) fuse.Status {
+	if aboutPath+"/"+name == hostsPath {
+		return f.tell(folderID(hostsPath), inode{made: &made{path: hostsPath}}, out, forever)
+	}
 	data, ok := f.about(name)
 	if !ok {
 		return miss(out, forever)

@@ -47,8 +47,10 @@ func siteID(place string, s *site.Site) nodeID {
 }
 
 // dirID is the id of a folder in a site; its parent's says where and which.
-func dirID(parent nodeID, name string) nodeID {
+func dirID(parent nodeID, name string) nodeID { return childHash("dir", parent, name) }
+
+func childHash(kind string, parent nodeID, name string) nodeID {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(parent))
-	return hashID("dir", string(b[:]), name)
+	return hashID(kind, string(b[:]), name)
 }

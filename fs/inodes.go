@@ -19,11 +19,13 @@ type inode struct {
 	made    *made // nil for what is in a site
 }
 
-// made is a folder of the namespace, or a file that the mount writes.
+// made is a folder of the namespace, a file that the mount writes, or a folder
+// that it adds to a site.
 type made struct {
 	path    string // of a folder, "" for the root
 	data    []byte // of a file
 	isFile  bool
+	derived derived // not 0 for a folder that is about the inode's site and node
 	listing listing
 }
 
@@ -74,7 +76,8 @@ func (t *inodes) add(id nodeID, n inode) bool {
 // same tells whether two nodes of one id are the same thing, as they should be.
 func same(a, b inode) bool {
 	if a.made != nil || b.made != nil {
-		return a.made != nil && b.made != nil && a.made.path == b.made.path && a.made.isFile == b.made.isFile
+		return a.made != nil && b.made != nil && a.made.path == b.made.path && a.made.isFile == b.made.isFile &&
+			a.made.derived == b.made.derived && a.node == b.node
 	}
 	kind := a.site.Tree.Kind(a.node)
 	if kind != b.site.Tree.Kind(b.node) || kind != tree.File {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +24,8 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 		return fuse.Status(syscall.ENAMETOOLONG)
 	case dir.made == nil:
 		return f.lookupInSite(cancel, nodeID(in.NodeId), dir, name, out)
+	case dir.made.derived != 0:
+		return f.lookupDerived(cancel, nodeID(in.NodeId), dir, name, out)
 	case dir.made.path == aboutPath:
 		return f.lookupAbout(name, out)
 	case dir.made.path == "" && name == aboutPath:
@@ -50,6 +53,9 @@ func (n inode) name() string {
 
 // lookupName resolves a name of the namespace.
 func (f *FS) lookupName(cancel <-chan struct{}, dir, name string, out *fuse.EntryOut) fuse.Status {
+	if strings.HasPrefix(name, ".") {
+		return miss(out, forever) // no repository or tag begins so
+	}
 	ctx, stop := operation(cancel, lookupBudget)
 	defer stop()
 	place := path.Join(dir, name)
@@ -72,11 +78,18 @@ func (f *FS) lookupName(cancel <-chan struct{}, dir, name string, out *fuse.Entr
 // lookupInSite finds a name in a folder of a site: from memory, but for the
 // bytes of a file that is not here yet.
 func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
+	if name == derivedPath && dir.node == tree.Root {
+		return f.tell(derivedID(parent, name), deriving(derivedRoot, dir.site, tree.Root), out, forever)
+	}
 	child, ok := dir.site.Tree.Lookup(dir.node, name)
 	if !ok {
 		return miss(out, forever)
 	}
-	n := inode{site: dir.site, node: child}
+	return f.tellNode(cancel, parent, inode{site: dir.site, node: child}, out)
+}
+
+// tellNode answers a lookup with a node of a site; a file's bytes are waited for.
+func (f *FS) tellNode(cancel <-chan struct{}, parent nodeID, n inode, out *fuse.EntryOut) fuse.Status {
 	timeout := forever
 	if n.kind() == tree.File && !n.site.Local(n.node) {
 		var err error

@@ -75,6 +75,9 @@ func (f *FS) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out list) fuse.Sta
 		listSite(nodeID(in.NodeId), dir, in.Offset, out)
 		return fuse.OK
 	}
+	if dir.made.derived != 0 {
+		return fuse.OK // to be looked up only
+	}
 	return f.listFolder(cancel, in, dir.made, out)
 }
 
@@ -98,6 +101,9 @@ func listSite(parent nodeID, dir inode, offset uint64, out list) {
 	first, count := dir.site.Tree.Children(dir.node)
 	for i := max(offset, dotDotOffset) - dotDotOffset; i < uint64(count); i++ {
 		n := inode{site: dir.site, node: first + tree.Node(i)}
+		if dir.node == tree.Root && n.site.Tree.Name(n.node) == derivedPath {
+			continue // ours is there, and that is not listed
+		}
 		id := childID(parent, n)
 		e := fuse.DirEntry{Mode: modes[n.kind()], Name: n.site.Tree.Name(n.node), Ino: uint64(id), Off: i + firstOffset}
 		if !out.add(e, id, n) {

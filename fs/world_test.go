@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // world is a registry in this process and a namespace of it.
 type world struct {
 	t      testing.TB
+	server *httptest.Server
 	client *registry.Client
 	live   *site.Live
 }
@@ -52,13 +53,20 @@ func newWorld(t testing.TB) *world {
 		client.CloseIdle()
 		server.Close()
 	})
-	return &world{t, client, live}
+	return &world{t, server, client, live}
 }
 
 // publish packs files and pushes them as repo:tag.
 func (w *world) publish(repo, tag string, files map[string]string) {
 	w.t.Helper()
+	w.publishAs(repo, bundle.Options{Version: tag}, files)
+}
+
+// publishAs packs files as the options say.
+func (w *world) publishAs(repo string, o bundle.Options, files map[string]string) {
+	w.t.Helper()
 	dir := w.t.TempDir()
+	o.Dir, o.Out, o.Format = dir, w.t.TempDir(), bundle.FormatDual
 	for name, content := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -68,11 +76,11 @@ func (w *world) publish(repo, tag string, files map[string]string) {
 			w.t.Fatal(err)
 		}
 	}
-	result, err := bundle.Write(context.Background(), bundle.Options{Version: tag, Dir: dir, Out: w.t.TempDir(), Format: bundle.FormatDual})
+	result, err := bundle.Write(context.Background(), o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.client.Push(context.Background(), result.Path, repo, tag, nil); err != nil {
+	if _, err := w.client.Push(context.Background(), result.Path, repo, o.Version, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
