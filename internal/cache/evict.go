@@ -153,14 +153,14 @@ func (s *Store) count(ctx context.Context) (*ages, bool) {
 	ok := s.dir.walk(ctx, s.usage.enter, func(c content) {
 		bytes += c.bytes
 		files++
-		if !s.recent.has(c.key, a.now) {
+		if !s.stays(c.key, a.now) {
 			a.add(c)
 		}
 	})
 	if !ok {
 		return nil, false
 	}
-	a.segments = s.segments.victims(func(k Key) bool { return s.recent.has(k, a.now) })
+	a.segments = s.segments.victims(func(k Key) bool { return s.stays(k, a.now) })
 	for _, v := range a.segments { // some of it may stay
 		a.add(content{bytes: v.bytes - v.bytes/keepPart, modified: v.used})
 	}
@@ -185,7 +185,7 @@ func (s *Store) evict(ctx context.Context, a *ages, excess int64) (freed int64) 
 	}
 	s.dir.walk(ctx, func(int) {}, func(c content) {
 		age := a.index(c)
-		if age < oldest || age == oldest && rest <= 0 || s.recent.has(c.key, s.now()) {
+		if age < oldest || age == oldest && rest <= 0 || s.stays(c.key, s.now()) {
 			return
 		}
 		if s.evictOne(c) {

@@ -76,7 +76,7 @@ func (s *Store) evictSegment(ctx context.Context, v victim) int64 {
 // keepUsed appends anew what was used since the segment was full, first what
 // is in use right now.
 func (s *Store) keepUsed(ctx context.Context, v victim) (kept int64) {
-	for _, u := range s.segments.usedIn(v.segment, func(k Key) bool { return s.recent.has(k, s.now()) }, s.now()) {
+	for _, u := range s.segments.usedIn(v.segment, func(k Key) bool { return s.stays(k, s.now()) }, s.now()) {
 		n := recordHeader + int64(u.size)
 		if kept+n > v.bytes/keepPart || ctx.Err() != nil {
 			break

@@ -34,6 +34,7 @@ type Store struct {
 	open         *openFiles
 	segments     *segments
 	recent       *recent
+	pins         pins
 	limit        int64 // bytes
 	small        int64 // bytes of the largest content that goes into a segment
 	maxDocuments int   // in one folder
@@ -89,6 +90,7 @@ func open(dir string, limit int64) (*Store, error) {
 		dir:          d,
 		open:         newOpenFiles(),
 		recent:       newRecent(),
+		pins:         pins{sets: map[string]map[Key]struct{}{}},
 		limit:        limit,
 		small:        verifyWhole,
 		maxDocuments: maxDocuments,
