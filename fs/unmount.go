@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -56,25 +58,40 @@ func StateOf(point string) (State, error) {
 	return Alive, nil
 }
 
-// isOurs looks the point up in the mount table: the last mount on it counts.
+// isOurs looks the point up in the mount table.
 func isOurs(point string) (bool, error) {
 	point, err := filepath.Abs(point)
 	if err != nil {
 		return false, err
 	}
+	kinds, err := mountTable()
+	return kinds[point] == fsType, err
+}
+
+// Mountpoints are where file systems of ours are mounted, in order, whether
+// their daemons live or not.
+func Mountpoints() ([]string, error) {
+	kinds, err := mountTable()
+	maps.DeleteFunc(kinds, func(_, kind string) bool { return kind != fsType })
+	return slices.Sorted(maps.Keys(kinds)), err
+}
+
+// mountTable tells of each mountpoint what kind of file system is on it: the
+// last mount counts.
+func mountTable() (map[string]string, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer f.Close()
-	ours := false
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		path, kind, ok := parseMountinfo(lines.Text())
-		if ok && path == point {
-			ours = kind == fsType
+	kinds := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if point, kind, ok := parseMountinfo(lines.Text()); ok {
+			kinds[point] = kind
 		}
 	}
-	return ours, nil
+	return kinds, lines.Err()
 }
 
 // parseMountinfo reads the mountpoint and the type out of a line such as

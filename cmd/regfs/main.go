@@ -5,6 +5,7 @@
 //	regfs mount MOUNTPOINT     serve a registry as a folder, until SIGINT or SIGTERM
 //	regfs unmount MOUNTPOINT   end a mount, also one whose daemon is gone
 //	regfs status MOUNTPOINT    tell what is served, and how well
+//	regfs prefetch REF...      read versions through a mount, into its cache
 //	regfs diff REF REF         tell which files differ between two versions
 //
 // Below the mountpoint a repository is a folder, and so is each of its tags:

@@ -37,6 +37,7 @@ type mountFlags struct {
 	refresh    time.Duration
 	allowOther bool
 	listen     string
+	pins       []string
 }
 
 func mountCommand() *cobra.Command {
@@ -64,7 +65,24 @@ while the registry is away.`,
 	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /healthz and /readyz; \"\" for none")
+	flags.StringSliceVar(&f.pins, "pin", nil, "keep all of REPOSITORY:TAG local, large files too (repeatable)")
 	return c
+}
+
+// pinned are the tags that --pin names.
+func (f *mountFlags) pinned() ([]registry.Reference, error) {
+	var refs []registry.Reference
+	for _, p := range f.pins {
+		r, err := registry.ParseReference(p)
+		if err != nil {
+			return nil, cli.Usagef("--pin: %w", err)
+		}
+		if r.Tag == "" || r.Digest != "" {
+			return nil, cli.Usagef("--pin %s: name a tag, REPOSITORY:TAG", p)
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
 }
 
 // defaultCache is where programs of this user keep what can be had again.
@@ -108,6 +126,10 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 	if err := f.check(point); err != nil {
 		return err
 	}
+	pinned, err := f.pinned()
+	if err != nil {
+		return err
+	}
 	client, err := registry.New(f.registry)
 	if err != nil {
 		return cli.WithCode(cli.ExitUsage, err)
@@ -118,7 +140,7 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 	}
 	defer store.Close()
 
-	live := site.Open(site.Options{Registry: client, Store: store, Refresh: f.refresh, Repositories: f.repos})
+	live := site.Open(site.Options{Registry: client, Store: store, Refresh: f.refresh, Repositories: f.repos, Pinned: pinned})
 	defer live.Close()
 	waitListed(ctx, live)
 	files := fs.New(live, f.refresh, func() []byte { return statusDocument(live) })

@@ -17,7 +17,8 @@ const evictionWait = 2 * time.Second
 
 // Put keeps data as the content k. ErrCorrupt means that data is not that;
 // every other error only means that it was not kept, ErrFull that there was no
-// room. When the cache is full, Put waits a moment for eviction.
+// room. It can be read for a moment all the same. When the cache is full, Put
+// waits a little for eviction.
 func (s *Store) Put(k Key, data []byte) error {
 	if sha256.Sum256(data) != k {
 		return fmt.Errorf("content %s: %w", short(k), ErrCorrupt)
@@ -36,6 +37,7 @@ func (s *Store) Put(k Key, data []byte) error {
 		put = s.putRecord
 	}
 	if err := put(k, data); err != nil {
+		s.held.add(k, data, s.now())
 		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
 	}
 	if ok { // it had another size: damaged, and replaced now
@@ -135,6 +137,7 @@ func (s *Store) noRoom(err error) error {
 		}
 	}
 	s.refused.Add(1)
+	s.held.failed(err, s.now())
 	if s.quiet.ok(s.now()) {
 		s.log.Warn("cannot store", "error", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,8 +27,17 @@ const (
 // buffers are for contents that do not fit into what the caller gave.
 var buffers = sync.Pool{New: func() any { b := make([]byte, verifyWhole); return &b }}
 
-// Has tells whether a content is there, without verifying it.
+// Has tells whether a content can be read, without verifying it.
 func (s *Store) Has(k Key) bool {
+	if s.Kept(k) {
+		return true
+	}
+	_, ok := s.held.get(k, s.now())
+	return ok
+}
+
+// Kept tells whether a content is on the disk, without verifying it.
+func (s *Store) Kept(k Key) bool {
 	if s.segments.has(k) {
 		return true
 	}
@@ -48,7 +58,11 @@ func (s *Store) ReadAt(k Key, size int64, p []byte, off int64) (int, error) {
 		read = s.readSmall
 	}
 	want := max(0, min(int64(len(p)), size-off))
-	if err := read(k, size, p, off, want); err != nil {
+	err := read(k, size, p, off, want)
+	if errors.Is(err, fs.ErrNotExist) && s.readHeld(k, size, p[:want], off) == nil {
+		err = nil
+	}
+	if err != nil {
 		s.misses.Add(1)
 		return 0, err
 	}
@@ -63,6 +77,11 @@ func (s *Store) ReadAt(k Key, size int64, p []byte, off int64) (int, error) {
 // ReadAt.
 func (s *Store) Bytes(k Key, size int64) ([]byte, error) {
 	b, err := s.whole(k, size, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		if data, ok := s.held.get(k, s.now()); ok && int64(len(data)) == size {
+			b, err = slices.Clone(data), nil
+		}
+	}
 	if err != nil {
 		s.misses.Add(1)
 		return nil, err

@@ -35,6 +35,7 @@ type Store struct {
 	segments     *segments
 	recent       *recent
 	pins         pins
+	held         held
 	limit        int64 // bytes
 	small        int64 // bytes of the largest content that goes into a segment
 	maxDocuments int   // in one folder
@@ -107,6 +108,7 @@ func open(dir string, limit int64) (*Store, error) {
 	s.segments.refresh(context.Background(), scanAtOnce)
 	s.reserve = d.reserve()
 	s.round.init()
+	s.held.init()
 	return s, nil
 }
 

@@ -277,13 +277,14 @@ func (r *run) unpack(body io.Reader, at, length int64) error {
 	return nil
 }
 
-// unpack keeps the content of one member.
+// unpack keeps the content of one member. What the store has no room for it
+// holds for a moment, for who waits; and it says so itself.
 func (s *Site) unpack(m tree.Member, r io.Reader) error {
-	var full error
+	var lost error
 	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
-		if err := s.content.store.Put(sum, data); err != nil {
-			full = err
+		if err := s.content.store.Put(sum, data); err != nil && !s.content.store.Has(sum) {
+			lost = err
 		}
 	})
-	return errors.Join(err, full)
+	return errors.Join(err, lost)
 }

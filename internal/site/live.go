@@ -25,6 +25,8 @@ type Options struct {
 	// Repositories, if there are any, are the only ones that exist: names, or
 	// patterns as of path.Match.
 	Repositories []string
+	// Pinned are tags whose versions are kept in the store as a whole.
+	Pinned []registry.Reference
 }
 
 // Live is the namespace: which repositories and tags there are, and which site
@@ -41,7 +43,8 @@ type Live struct {
 	mu      sync.Mutex
 	tags    map[ref]*tag
 	fixed   map[pin]*fixedSite
-	dirty   bool // something is to be kept
+	pinned  map[ref]*pinnedTag // the keys never change
+	dirty   bool               // something is to be kept
 	changed func(dir, name string)
 
 	wake   chan struct{} // holds one when something is to be kept
@@ -74,15 +77,22 @@ func Open(o Options) *Live {
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
-		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, stop: stop,
+		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, stop: stop,
 		wake:    make(chan struct{}, 1),
 		listed:  make(chan struct{}),
 		changed: func(string, string) {},
 	}
 	l.restore()
+	for _, p := range o.Pinned {
+		r := ref{p.Repository, p.Tag}
+		l.pinned[r] = &pinnedTag{ref: r, state: PinFetching}
+	}
 	l.wait.Go(func() { l.follow(ctx) })
 	l.wait.Go(func() { l.saveChanges(ctx) })
 	l.wait.Go(func() { l.followCatalog(ctx) })
+	for _, p := range l.pinned {
+		l.wait.Go(func() { l.keepPinned(ctx, p) })
+	}
 	return l
 }
 

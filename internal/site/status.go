@@ -31,6 +31,7 @@ type TagStatus struct {
 	Checked    *time.Time    `json:"checked,omitempty"` // when the registry last confirmed it; nil: not since the start
 	Problem    string        `json:"problem,omitempty"`
 	Warning    string        `json:"warning,omitempty"`
+	Pinned     string        `json:"pinned,omitempty"` // PinFetching, PinLocal or PinFailed; "" if it is not
 }
 
 // Status tells what is served, and how well.
@@ -39,10 +40,17 @@ func (l *Live) Status() Status {
 	if err := l.loader.health.problem(); err != nil {
 		s.Healthy, s.Problem = false, err.Error()
 	}
+	if err := l.loader.store.Problem(); err != nil && s.Healthy {
+		s.Healthy, s.Problem = false, "the cache keeps nothing new: "+err.Error()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for r, t := range l.tags {
-		s.Tags = append(s.Tags, t.status(r))
+		status := t.status(r)
+		if p := l.pinned[r]; p != nil {
+			status.Pinned = p.state
+		}
+		s.Tags = append(s.Tags, status)
 		if t.err != nil && s.Healthy {
 			s.Healthy, s.Problem = false, r.String()+": "+t.err.Error()
 		}

@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestAFullDiskKeepsNothingFromServing gives the cache a disk that holds a
+// fraction of the site.
+func TestAFullDiskKeepsNothingFromServing(t *testing.T) {
+	needMount(t)
+	reg := startRegistry(t)
+	s := smallSite().with(site{"media/a.bin": noise(11, 3<<20), "media/b.bin": noise(12, 3<<20)})
+	s.publish(t, reg.host, "my-app", "v1")
+	disk := newDir(t)
+	must(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"))
+	t.Cleanup(func() { must(t, unix.Unmount(disk, 0)) })
+	d := mount(t, reg.host, quick, "--cache="+filepath.Join(disk, "cache"))
+	web := startNginx(t, d.dir)
+	for range 2 {
+		web.compare(t, s, "/my-app/v1/")
+	}
+	r := run(t, "", command(t, "regfs"), "status", d.dir)
+	if r.code != 3 || !contains(r, "cache") {
+		t.Errorf("status of a mount whose cache is full: got %+v, want exit code 3 and a word about the cache", r)
+	}
+	if got := fetch(t, web.url+"/my-app/v1/nothing").status; got != http.StatusNotFound {
+		t.Errorf("a name that the site has not: got %d, want 404", got)
+	}
+}
+
+// TestPrefetchAndPinKeepVersionsLocal reads versions into the cache, by command
+// and by flag, and then takes the registry away.
+func TestPrefetchAndPinKeepVersionsLocal(t *testing.T) {
+	reg := startRegistry(t)
+	first, second := smallSite(), smallSite().with(site{"media/two.bin": noise(21, 2<<20)})
+	first.publish(t, reg.host, "team/docs", "v1")
+	digest := second.publish(t, reg.host, "my-app", "v2")
+	relay := startRelay(t, reg.host)
+	d := mount(t, relay.host, quick, "--pin=team/docs:v1")
+	out := succeed(t, "", command(t, "regfs"), "prefetch", "--mount", d.dir, "my-app@"+digest, "my-app:v2")
+	if want := "my-app@" + digest + "\t13 files\t"; !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 2 {
+		t.Errorf("prefetch printed %q, want two lines, the first beginning with %q", out, want)
+	}
+	if !eventually(startLimit, func() bool {
+		return strings.Contains(succeed(t, "", command(t, "regfs"), "status", "--json", d.dir), `"pinned": "local"`)
+	}) {
+		t.Error("the pinned version is not local")
+	}
+	relay.down()
+	compareTree(t, first.write(t), d.path("team/docs/v1"))
+	compareTree(t, second.write(t), d.path("my-app/v2"))
+
+	for ref, want := range map[string]int{"my-app:v9": 1, "my-app": 2, "my-app:v2@x": 2} {
+		if r := run(t, "", command(t, "regfs"), "prefetch", "--mount", d.dir, ref); r.code != want || !contains(r, ref) {
+			t.Errorf("prefetch %s without the registry: got %+v, want exit code %d and the name", ref, r, want)
+		}
+	}
+	relay.up()
+	if r := run(t, "", command(t, "regfs"), "prefetch", "--mount", newDir(t), "my-app:v2"); r.code != 4 {
+		t.Errorf("prefetch without a mount: got %+v, want exit code 4", r)
+	}
+}
