@@ -57,8 +57,11 @@ func (n inode) kind() tree.Kind {
 }
 
 func (n inode) size() int64 {
-	if n.made == nil {
+	switch {
+	case n.made == nil:
 		return n.site.Tree.Size(n.node)
+	case n.made.companion != nil:
+		return n.made.companion.Size
 	}
 	return int64(len(n.made.data))
 }

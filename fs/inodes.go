@@ -20,13 +20,14 @@ type inode struct {
 }
 
 // made is a folder of the namespace, a file that the mount writes, or a folder
-// that it adds to a site.
+// or companion that it adds to a site.
 type made struct {
-	path    string // of a folder, "" for the root
-	data    []byte // of a file
-	isFile  bool
-	derived derived // not 0 for a folder that is about the inode's site and node
-	listing listing
+	path      string // of a folder, "" for the root
+	data      []byte // of a file
+	companion *site.Companion
+	isFile    bool
+	derived   derived // not 0 for a folder that is about the inode's site and node
+	listing   listing
 }
 
 // inodes are the nodes that the kernel knows. It holds an entry from when the
@@ -64,7 +65,7 @@ func (t *inodes) add(id nodeID, n inode) bool {
 	if known && !same(old, n) {
 		return false
 	}
-	if n.made != nil && old.made != nil {
+	if n.made != nil && old.made != nil && n.made.companion == nil {
 		n.made = old.made // it has the listing
 	}
 	n.lookups = old.lookups + 1
@@ -76,14 +77,20 @@ func (t *inodes) add(id nodeID, n inode) bool {
 // same tells whether two nodes of one id are the same thing, as they should be.
 func same(a, b inode) bool {
 	if a.made != nil || b.made != nil {
-		return a.made != nil && b.made != nil && a.made.path == b.made.path && a.made.isFile == b.made.isFile &&
-			a.made.derived == b.made.derived && a.node == b.node
+		return a.made != nil && b.made != nil && sameMade(a.made, b.made) && a.node == b.node
 	}
 	kind := a.site.Tree.Kind(a.node)
 	if kind != b.site.Tree.Kind(b.node) || kind != tree.File {
 		return kind == b.site.Tree.Kind(b.node)
 	}
 	return sameContent(a, b)
+}
+
+func sameMade(a, b *made) bool {
+	if a.companion != nil || b.companion != nil {
+		return a.companion != nil && b.companion != nil && a.companion.Digest == b.companion.Digest
+	}
+	return a.path == b.path && a.isFile == b.isFile && a.derived == b.derived
 }
 
 // sameContent compares the digests of two files.

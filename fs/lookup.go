@@ -45,6 +45,9 @@ func (f *FS) tell(id nodeID, n inode, out *fuse.EntryOut, timeout time.Duration)
 
 // name says what a node is, for the log.
 func (n inode) name() string {
+	if n.made != nil && n.made.companion != nil {
+		return n.made.companion.Name()
+	}
 	if n.made != nil {
 		return n.made.path
 	}
@@ -83,7 +86,7 @@ func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name
 	}
 	child, ok := dir.site.Tree.Lookup(dir.node, name)
 	if !ok {
-		return miss(out, forever)
+		return f.lookupCompanion(dir, name, out)
 	}
 	return f.tellNode(cancel, parent, inode{site: dir.site, node: child}, out)
 }

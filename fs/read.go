@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"io"
 	"syscall"
@@ -22,20 +23,36 @@ func (f *FS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResu
 		return nil, fuse.Status(syscall.ESTALE)
 	case n.kind() != tree.File:
 		return nil, fuse.Status(syscall.EISDIR)
-	case n.made != nil:
+	case n.made != nil && n.made.companion == nil:
 		return fuse.ReadResultData(tail(n.made.data, in.Offset, len(buf))), fuse.OK
 	}
 	size := int(min(int64(len(buf)), n.size()-int64(in.Offset)))
-	if p, ok := n.site.Piece(n.node, int64(in.Offset), size); ok {
+	if p, ok := n.piece(int64(in.Offset), size); ok {
 		return &pieceResult{p, size}, fuse.OK
 	}
 	ctx, stop := operation(nil, readBudget)
 	defer stop()
-	count, err := n.site.ReadAt(ctx, n.node, buf, int64(in.Offset))
+	count, err := n.readAt(ctx, buf, int64(in.Offset))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fail("read", n.name(), err)
 	}
 	return fuse.ReadResultData(buf[:count]), fuse.OK
+}
+
+// piece is the file in the content store that holds a part of a file, if any.
+func (n inode) piece(off int64, size int) (site.Piece, bool) {
+	if n.made != nil {
+		return n.made.companion.Piece(off, size)
+	}
+	return n.site.Piece(n.node, off, size)
+}
+
+// readAt reads a file that has its bytes in the content store.
+func (n inode) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if n.made != nil {
+		return n.made.companion.ReadAt(ctx, p, off)
+	}
+	return n.site.ReadAt(ctx, n.node, p, off)
 }
 
 // tail is at most limit bytes of data from off on.

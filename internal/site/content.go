@@ -20,6 +20,8 @@ type contents struct {
 	fetches  *fetches
 	health   *health
 
+	companions *companions
+
 	wholeBlob int64 // see there
 }
 

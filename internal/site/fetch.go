@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
@@ -41,6 +42,8 @@ type fetches struct {
 	ctx   context.Context // ends all of them, when the process ends
 	slots chan struct{}   // requestsAtOnce
 
+	waiting atomic.Int32 // who wait for bytes right now
+
 	mu    sync.Mutex
 	calls map[place]*call
 	blobs map[digest.Digest]*queue
@@ -75,6 +78,8 @@ func (s *Site) fetch(ctx context.Context, number uint32) error {
 		return err
 	}
 	c := s.claim(number)
+	s.content.fetches.waiting.Add(1)
+	defer s.content.fetches.waiting.Add(-1)
 	select {
 	case <-c.done:
 		return promised(c.err)

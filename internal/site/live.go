@@ -74,6 +74,7 @@ func Open(o Options) *Live {
 	ctx, stop := context.WithCancel(context.Background())
 	health := &health{now: time.Now}
 	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, fetches: newFetches(ctx), health: health, wholeBlob: wholeBlob}
+	contents.companions = newCompanions(contents)
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
@@ -90,6 +91,7 @@ func Open(o Options) *Live {
 	l.wait.Go(func() { l.follow(ctx) })
 	l.wait.Go(func() { l.saveChanges(ctx) })
 	l.wait.Go(func() { l.followCatalog(ctx) })
+	l.wait.Go(func() { contents.companions.run(ctx) })
 	for _, p := range l.pinned {
 		l.wait.Go(func() { l.keepPinned(ctx, p) })
 	}

@@ -1,0 +1,314 @@
+package site
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// script is text of so many bytes that compresses as scripts do.
+func script(seed uint64, size int) string {
+	r := rand.New(rand.NewPCG(seed, 0))
+	var b strings.Builder
+	for b.Len() < size {
+		fmt.Fprintf(&b, "function f%d(a) { return a.value%d + %d }\n", r.IntN(1000), r.IntN(50), r.IntN(1e6))
+	}
+	return b.String()[:size]
+}
+
+// companion waits for the companion of a file at the root of a site.
+func companion(t testing.TB, s *Site, name string) *Companion {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, settled := s.Companion(tree.Root, name)
+		if c != nil {
+			return c
+		}
+		if settled || time.Now().After(end) {
+			t.Fatalf("%s: no companion, settled %v", name, settled)
+		}
+	}
+}
+
+// settled waits until it is known that a name is none of a companion.
+func settled(t testing.TB, s *Site, name string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, settled := s.Companion(tree.Root, name)
+		if c != nil || time.Now().After(end) {
+			t.Fatalf("%s: got companion %v, want that there is none", name, c)
+		}
+		if settled {
+			return
+		}
+	}
+}
+
+// inflate reads a companion and gives what it holds.
+func inflate(t testing.TB, c *Companion) string {
+	t.Helper()
+	data, err := io.ReadAll(io.NewSectionReader(companionReader{t, c}, 0, c.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sha256.Sum256(data) != c.Digest {
+		t.Errorf("%s: got %d bytes that are not what its digest names", c.Name(), len(data))
+	}
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
+}
+
+type companionReader struct {
+	t testing.TB
+	c *Companion
+}
+
+func (r companionReader) ReadAt(p []byte, off int64) (int, error) {
+	return r.c.ReadAt(r.t.Context(), p, off)
+}
+
+func mustRead(t testing.TB, l *Live, dir, name, file string) string {
+	t.Helper()
+	text, err := read(l, dir, name, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
+	w := newWorld(t)
+	app := script(1, 40_000)
+	w.publish("my-app", "v1", map[string]string{"app.js": app})
+	l := w.open(t.TempDir(), time.Hour)
+	s := siteOf(t, l, "my-app", "v1")
+	requests, _ := w.since(func() {
+		if c, settled := s.Companion(tree.Root, "app.js.gz"); c != nil || settled {
+			t.Errorf("before the file is here: got %v, settled %v; want not yet", c, settled)
+		}
+		time.Sleep(2 * wishDelay) // nothing is to happen: the wish is dropped
+	})
+	if len(requests) > 0 {
+		t.Errorf("a companion made the daemon ask for %q", requests)
+	}
+	mustRead(t, l, "my-app", "v1", "app.js")
+	c := companion(t, s, "app.js.gz")
+	if got := inflate(t, c); got != app {
+		t.Errorf("got %d other bytes", len(got))
+	}
+	if !pays(c.Size, int64(len(app))) {
+		t.Errorf("got %d bytes for %d", c.Size, len(app))
+	}
+}
+
+func TestWhatIsCompressedHasNoCompanion(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{
+		"data.bin": noise(300_000, 2), "small.txt": strings.Repeat("a", minPlain-1), "least.txt": strings.Repeat("a", minPlain),
+		"IMAGE.PNG": script(1, 4000), "own.js": script(2, 4000), "own.js.gz": "its own", "folder/x.js": script(3, 4000),
+	})
+	l := w.open(t.TempDir(), time.Hour)
+	s := siteOf(t, l, "my-app", "v1")
+	for _, name := range []string{"small.txt.gz", "IMAGE.PNG.gz", "own.js.gz.gz", "folder.gz", "missing.js.gz", ".gz", "missing.js", "least.txt.br"} {
+		if c, settled := s.Companion(tree.Root, name); c != nil || !settled {
+			t.Errorf("%s: got %v, settled %v; want none for ever, at once", name, c, settled)
+		}
+	}
+	mustRead(t, l, "my-app", "v1", "data.bin")
+	mustRead(t, l, "my-app", "v1", "least.txt")
+	settled(t, s, "data.bin.gz")
+	if c := companion(t, s, "least.txt.gz"); c.Size >= minPlain {
+		t.Errorf("got %d bytes", c.Size)
+	}
+}
+
+func TestCompanionsAreSharedAndKept(t *testing.T) {
+	w := newWorld(t)
+	app, data := script(1, 200_000), noise(50_000, 1)
+	w.publish("my-app", "v1", map[string]string{"app.js": app, "noise": data})
+	w.publish("other", "v7", map[string]string{"renamed.mjs": app, "more.html": script(9, 5000)})
+	dir := t.TempDir()
+	l := w.open(dir, time.Hour)
+	mustRead(t, l, "my-app", "v1", "app.js")
+	mustRead(t, l, "my-app", "v1", "noise")
+	first := companion(t, siteOf(t, l, "my-app", "v1"), "app.js.gz")
+	settled(t, siteOf(t, l, "my-app", "v1"), "noise.gz")
+	second, _ := siteOf(t, l, "other", "v7").Companion(tree.Root, "renamed.mjs.gz")
+	if second == nil || second.Digest != first.Digest {
+		t.Errorf("the same content in another repository: got %v, want %x at once", second, first.Digest)
+	}
+	l.Close() // and again, on the same store
+	w.setDown(true)
+	l = w.open(dir, time.Hour)
+	s := siteOf(t, l, "my-app", "v1")
+	kept, _ := s.Companion(tree.Root, "app.js.gz")
+	if kept == nil || kept.Digest != first.Digest || inflate(t, kept) != app {
+		t.Errorf("after a restart: got %v, want %x at once", kept, first.Digest)
+	}
+	if c, settled := s.Companion(tree.Root, "noise.gz"); c != nil || !settled {
+		t.Errorf("what does not pay, after a restart: got %v, settled %v", c, settled)
+	}
+}
+
+func TestADamagedTableIsMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	app := script(1, 20_000)
+	w.publish("my-app", "v1", map[string]string{"app.js": app})
+	dir := t.TempDir()
+	l := w.open(dir, time.Hour)
+	mustRead(t, l, "my-app", "v1", "app.js")
+	companion(t, siteOf(t, l, "my-app", "v1"), "app.js.gz")
+	l.Close()
+	name := filepath.Join(dir, "v1", "docs", derivationsName)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-40] ^= 1
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = w.open(dir, time.Hour)
+	s := siteOf(t, l, "my-app", "v1")
+	if c, settled := s.Companion(tree.Root, "app.js.gz"); c != nil || settled {
+		t.Errorf("got %v, settled %v; want that a damaged table says nothing", c, settled)
+	}
+	if got := inflate(t, companion(t, s, "app.js.gz")); got != app {
+		t.Errorf("got %d other bytes", len(got))
+	}
+}
+
+// removeContents takes the files of contents above 128 KiB out of a store, as
+// eviction does.
+func removeContents(t testing.TB, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "v1", "??", "*"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("got %q, %v; want contents", names, err)
+	}
+	for _, name := range names {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
+	w := newWorld(t)
+	app := script(1, 5<<20) // two chunks, and a companion that is a file of its own
+	w.publish("my-app", "v1", map[string]string{"app.js": app})
+	dir := t.TempDir()
+	l := w.open(dir, time.Hour)
+	mustRead(t, l, "my-app", "v1", "app.js")
+	s := siteOf(t, l, "my-app", "v1")
+	c := companion(t, s, "app.js.gz")
+	removeContents(t, dir)
+	if again, settled := s.Companion(tree.Root, "app.js.gz"); again != nil || settled {
+		t.Errorf("looked up while it is gone: got %v, settled %v", again, settled)
+	}
+	if got := inflate(t, c); got != app {
+		t.Errorf("got %d other bytes", len(got))
+	}
+	again, _ := s.Companion(tree.Root, "app.js.gz")
+	if again == nil || again.Digest != c.Digest {
+		t.Errorf("after it was read: got %v, want it back", again)
+	}
+	p, ok := c.Piece(0, 1000)
+	if !ok {
+		t.Fatal("a large companion has no file")
+	}
+	p.Release()
+	removeContents(t, dir)
+	w.setDown(true)
+	if _, err := c.ReadAt(t.Context(), make([]byte, 10), 0); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("with neither the file nor a registry: got %v, want an error that is none of absence", err)
+	}
+}
+
+func TestNothingIsMadeWhileReadersWait(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
+	l := w.open(t.TempDir(), time.Hour)
+	mustRead(t, l, "my-app", "v1", "app.js")
+	s := siteOf(t, l, "my-app", "v1")
+	s.content.fetches.waiting.Add(1)
+	s.Companion(tree.Root, "app.js.gz")
+	time.Sleep(wishDelay + 5*patience)
+	if c, settled := s.Companion(tree.Root, "app.js.gz"); c != nil || settled {
+		t.Errorf("got %v, settled %v while somebody waits for a fetch", c, settled)
+	}
+	s.content.fetches.waiting.Add(-1)
+	companion(t, s, "app.js.gz")
+}
+
+// TestTheSameContentGivesTheSameCompanion pins what the compressor writes. When
+// this fails a new compressor is at work: give derivationsName another number.
+func TestTheSameContentGivesTheSameCompanion(t *testing.T) {
+	plain := script(1, 100_000)
+	data, err := compress(func(w io.Writer) error { _, err := io.WriteString(w, plain); return err }, 100_000, atOnce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "f06922e0185fb3e0f4dbf5cfb4be30ca1691f6e126ee76379ba3fb81b12619cd"
+	if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != want {
+		t.Errorf("got %s of %d bytes, want %s", got, len(data), want)
+	}
+	if !bytes.Equal(data[4:8], make([]byte, 4)) || data[3] != 0 {
+		t.Errorf("the header says more than it must: % x", data[:10])
+	}
+}
+
+func (t *derivations) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.young) + len(t.old)
+}
+
+func TestTheTableOfCompanionsIsBounded(t *testing.T) {
+	w := newWorld(t)
+	l := w.open(t.TempDir(), time.Hour)
+	table := l.loader.companions.made
+	id := func(i int) (d tree.Digest) { copy(d[:], fmt.Sprint(i)); return d }
+	for i := range 3 * maxDerivations {
+		table.add(id(i), derived{size: int64(i)})
+		table.get(id(0))
+	}
+	if n := table.len(); n > maxDerivations {
+		t.Errorf("got %d entries, want at most %d", n, maxDerivations)
+	}
+	for _, i := range []int{0, 3*maxDerivations - 1} { // in use, and new
+		if d, ok := table.get(id(i)); !ok || d.size != int64(i) {
+			t.Errorf("entry %d: got %v, %v", i, d, ok)
+		}
+	}
+	table.save()
+	again := newDerivations(table.store)
+	if d, ok := again.get(id(3*maxDerivations - 1)); !ok || d.size != 3*maxDerivations-1 {
+		t.Errorf("after a restart: got %v, %v", d, ok)
+	}
+	again.add(id(-1), derived{size: 7})
+	again.save()
+	table.restore()
+	if n := table.len(); n > maxDerivations {
+		t.Errorf("got %d entries after a merge, want at most %d", n, maxDerivations)
+	}
+}
