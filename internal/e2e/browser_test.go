@@ -72,6 +72,7 @@ type browser struct {
 
 	mu    sync.Mutex // guards what follows
 	asked []string   // URLs of all requests
+	coded []string   // of all answers: URL, a space, the content encoding
 	wrong []string
 }
 
@@ -131,6 +132,7 @@ func (b *browser) hear(event any) {
 			b.wrong = append(b.wrong, fmt.Sprintf("%s failed: %s", e.Type, e.ErrorText))
 		}
 	case *network.EventResponseReceived:
+		b.coded = append(b.coded, fmt.Sprint(e.Response.URL, " ", e.Response.Headers["Content-Encoding"]))
 		if e.Response.Status >= 400 {
 			b.wrong = append(b.wrong, fmt.Sprintf("%s: status %d", e.Response.URL, e.Response.Status))
 		}
@@ -152,6 +154,13 @@ func (b *browser) requests() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.asked)
+}
+
+// encodings lists the URLs of what came, each with its content encoding.
+func (b *browser) encodings() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.coded)
 }
 
 // check fails the test for what went wrong in the page.
