@@ -84,7 +84,7 @@ func readNode(t testing.TB, f *FS, e fuse.EntryOut) []byte {
 func TestACompanionIsLookedUpAndNeverListed(t *testing.T) {
 	w := newWorld(t)
 	app := script(1, 50_000)
-	w.publish("my-app", "v1", map[string]string{"d/app.js": app, "d/small.js": "x", "d/own.js": script(2, 5000), "d/own.js.gz": "own"})
+	w.publish("my-app", "v1", map[string]string{"d/app.js": app, "404.html": app, "d/small.js": "x", "d/own.js": script(2, 5000), "d/own.js.gz": "own"})
 	w.publish("my-app", "v2", map[string]string{"d/app.js": app, "d/more": "x"})
 	f := w.newFS()
 	dir := lookup(t, f, "my-app", "v1", "d")
@@ -105,6 +105,9 @@ func TestACompanionIsLookedUpAndNeverListed(t *testing.T) {
 	other := lookupIn(t, f, lookup(t, f, "my-app", "v2", "d"), "app.js.gz")
 	if other.NodeId != e.NodeId || other.Mtime != e.Mtime {
 		t.Errorf("in another version: got node %x, want %x at once", other.NodeId, e.NodeId)
+	}
+	if page := lookupIn(t, f, lookup(t, f, "my-app", "v1", ".regfs", "404"), "index.html.gz"); page.NodeId != e.NodeId {
+		t.Errorf("of a page that is found by another name: got node %x, want %x", page.NodeId, e.NodeId)
 	}
 	own := lookupIn(t, f, dir, "own.js.gz")
 	if got := string(readNode(t, f, own)); got != "own" {

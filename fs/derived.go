@@ -43,6 +43,9 @@ const (
 func (f *FS) lookupDerived(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
 	n, ok := dir.derive(name)
 	switch {
+	case dir.made.derived == derivedPage && name == startPage+".gz":
+		c, settled := dir.site.CompanionOf(dir.node)
+		return f.tellCompanion(c, settled, out)
 	case !ok:
 		return miss(out, forever)
 	case n.made != nil:

@@ -86,7 +86,8 @@ func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name
 	}
 	child, ok := dir.site.Tree.Lookup(dir.node, name)
 	if !ok {
-		return f.lookupCompanion(dir, name, out)
+		c, settled := dir.site.Companion(dir.node, name)
+		return f.tellCompanion(c, settled, out)
 	}
 	return f.tellNode(cancel, parent, inode{site: dir.site, node: child}, out)
 }

@@ -58,11 +58,24 @@ type Companion struct {
 // tells whether there can never be one; else it is made behind, and who asks
 // again in a second may find it.
 func (s *Site) Companion(dir tree.Node, name string) (c *Companion, settled bool) {
-	n, ok := s.plainOf(dir, name)
+	plain, ok := strings.CutSuffix(name, companionSuffix)
+	if !ok || plain == "" {
+		return nil, true
+	}
+	n, ok := s.Tree.Walk(dir, plain, true)
 	if !ok {
 		return nil, true
 	}
-	m, id, size := s.content.companions, s.contentID(n), s.Tree.Size(n)
+	return s.CompanionOf(n)
+}
+
+// CompanionOf is Companion for a file that is known by its node.
+func (s *Site) CompanionOf(n tree.Node) (c *Companion, settled bool) {
+	size := s.Tree.Size(n)
+	if s.Tree.Kind(n) != tree.File || size < minPlain || size > maxPlain || packed[strings.ToLower(path.Ext(s.Tree.Name(n)))] {
+		return nil, true
+	}
+	m, id := s.content.companions, s.contentID(n)
 	d, known := m.made.get(id)
 	switch {
 	case known && d.size == 0:
@@ -72,21 +85,6 @@ func (s *Site) Companion(dir tree.Node, name string) (c *Companion, settled bool
 	}
 	m.ask(wish{id: id, site: s, plain: n})
 	return nil, false
-}
-
-// plainOf is the file whose companion is called name, if its name and size
-// allow for one.
-func (s *Site) plainOf(dir tree.Node, name string) (tree.Node, bool) {
-	plain, ok := strings.CutSuffix(name, companionSuffix)
-	if !ok || plain == "" || packed[strings.ToLower(path.Ext(plain))] {
-		return 0, false
-	}
-	n, ok := s.Tree.Walk(dir, plain, true)
-	if !ok || s.Tree.Kind(n) != tree.File {
-		return 0, false
-	}
-	size := s.Tree.Size(n)
-	return n, size >= minPlain && size <= maxPlain
 }
 
 // contentID names the content of file n, in all versions and repositories.
