@@ -386,9 +386,9 @@ func TestAMovedTagIsFollowedAndAnnounced(t *testing.T) {
 	eventually(t, "the move is announced", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return len(changed) == 3
+		return len(changed) == 4
 	})
-	if got, want := fmt.Sprint(changed), "[team/app|live team|app:live team|app@live]"; got != want {
+	if got, want := fmt.Sprint(changed), "[team/app|live team|app:live team|app@live .regfs/hosts|live--team--app]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	wantRead(t, l, "team/app", "live", "f", "two")
