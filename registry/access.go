@@ -2,39 +2,38 @@ package registry
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // maxTokens bounds the table of tokens: one for each repository that is read,
 // one for each that is pushed to.
 const maxTokens = 1000
 
-// access is what a client knows about getting in. Nothing is asked before the
-// first request:
+// access is what is known about getting into one host. Nothing is asked before
+// the first request:
 //
-//   - Without credentials that request goes out bare. Only when the registry
+//   - Without credentials that request goes out bare. Only when the host
 //     answers 401 is there a log-in, by the challenge in that answer.
-//   - With credentials the registry is pinged first, once.
+//   - With credentials the host is pinged first, once.
 //   - Then requests go bare, with the credentials, or with a token for each
-//     repository, as the challenge says. go-containerregistry renews tokens.
+//     repository, as the challenge says. A token is replaced when it is
+//     refused; when it expires by whose clock does not matter.
 type access struct {
 	mu      sync.Mutex // guards the fields, and is not held over I/O
 	session *lazy[session]
-	tokens  map[scope]*lazy[http.RoundTripper]
+	tokens  map[scope]*lazy[string]
+	secrets secrets
 }
 
-// session is what the registry said about who may come in.
+// session is what a host said about who may come in.
 type session struct {
 	began     time.Time
-	auth      authn.Authenticator
-	challenge *transport.Challenge // nil: none was made yet
+	who       credentials
+	challenge challenge // no scheme: none was made yet
 }
 
 // scope is what a token is good for.
@@ -48,15 +47,24 @@ func (s scope) String() string {
 	case s.repository == "":
 		return "registry:catalog:*"
 	case s.push:
-		return "repository:" + s.repository + ":" + transport.PushScope
+		return "repository:" + s.repository + ":push,pull"
 	}
-	return "repository:" + s.repository + ":" + transport.PullScope
+	return "repository:" + s.repository + ":pull"
 }
 
-// reset forgets everything. The caller holds mu.
+// pass is what one request shows to be let in.
+type pass struct {
+	session *lazy[session]
+	token   *lazy[string] // nil without one
+	fresh   bool          // the token was made for this request
+	header  string        // Authorization, "" for none
+}
+
+// reset forgets everything but secrets, of which answers still on their way
+// may speak. The caller holds mu.
 func (a *access) reset() {
 	a.session = newLazy[session]()
-	a.tokens = map[scope]*lazy[http.RoundTripper]{}
+	a.tokens = map[scope]*lazy[string]{}
 }
 
 func (a *access) current() *lazy[session] {
@@ -65,177 +73,165 @@ func (a *access) current() *lazy[session] {
 	return a.session
 }
 
-// token is the place for the transport of s within session.
-func (a *access) token(in *lazy[session], s scope) *lazy[http.RoundTripper] {
+// token is the place for the token of s within session.
+func (a *access) token(in *lazy[session], s scope) *lazy[string] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.session != in { // renewed meanwhile: the token of the old one is not kept
-		return newLazy[http.RoundTripper]()
+		return newLazy[string]()
 	}
 	t := a.tokens[s]
 	if t == nil {
 		if len(a.tokens) >= maxTokens {
 			clear(a.tokens)
 		}
-		t = newLazy[http.RoundTripper]()
+		t = newLazy[string]()
 		a.tokens[s] = t
 	}
 	return t
 }
 
-// begin replaces the session old by one that starts with the challenge, or
-// with a ping when that is nil. When old was replaced already, there is
-// nothing to do.
-func (a *access) begin(old *lazy[session], next session) {
+// drop forgets the token of s, if it still is the one that was refused.
+func (a *access) drop(s scope, refused *lazy[string]) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tokens[s] == refused {
+		delete(a.tokens, s)
+	}
+}
+
+// begin replaces the session old by one that starts with next's challenge, or
+// by one that is made anew when next is nil. When old was replaced already,
+// there is nothing to do.
+func (a *access) begin(old *lazy[session], next *session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.session != old {
 		return
 	}
 	a.reset()
-	if next.challenge != nil {
-		a.session.set(next)
+	if next != nil {
+		a.session.set(*next)
 	}
 }
 
-// authorized is the transport for requests of scope s within the session at.
-// It may ping the registry and fetch a token.
-func (c *Client) authorized(ctx context.Context, at *lazy[session], s scope) (http.RoundTripper, error) {
-	in, err := at.get(ctx, c, c.login)
+// pass finds what a request for s shows. It may ask for credentials, ping the
+// host, and fetch a token.
+func (h *host) pass(ctx context.Context, s scope) (pass, error) {
+	p := pass{session: h.access.current()}
+	in, err := p.session.get(ctx, h.wire, h.login)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	base := c.reads
-	if s.push {
-		base = c.writes
+	switch in.challenge.scheme {
+	case "basic":
+		p.header = in.who.basic()
+	case "bearer":
+		p.token = h.access.token(p.session, s)
+		token, err := p.token.get(ctx, h.wire, func(ctx context.Context) (string, error) {
+			p.fresh = true
+			return h.buyToken(ctx, in, s)
+		})
+		if err != nil {
+			return p, err
+		}
+		p.header = "Bearer " + token
 	}
-	if in.challenge == nil {
-		return base, nil
-	}
-	if !strings.EqualFold(in.challenge.Scheme, "bearer") {
-		return transport.FromToken(c.registry, in.auth, base, in.challenge, nil)
-	}
-	return c.access.token(at, s).get(ctx, c, func(ctx context.Context) (http.RoundTripper, error) {
-		return c.fetchToken(ctx, base, in, s)
-	})
+	return p, nil
 }
 
-// login finds the credentials for the registry and, where there are any, asks
-// it how it wants them.
-func (c *Client) login(ctx context.Context) (session, error) {
-	auth, err := c.credentials(ctx)
-	if err != nil {
-		return session{}, err
+// basic is the Authorization header of a user with a password.
+func (c credentials) basic() string {
+	if c.username == "" || c.password == "" {
+		return ""
 	}
-	in := session{began: c.now(), auth: auth}
-	if auth == authn.Anonymous {
-		return in, nil
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.username+":"+c.password))
+}
+
+// login finds the credentials for the host and, where there are any, asks it
+// how it wants them.
+func (h *host) login(ctx context.Context) (session, error) {
+	in := session{began: h.now()}
+	var err error
+	if in.who, err = h.credentials(ctx); err != nil || in.who == (credentials{}) {
+		return in, err
 	}
-	in.challenge, err = c.ping(ctx, c.reads)
+	h.access.concealWho(in.who)
+	in.challenge, err = h.ping(ctx)
 	return in, err
 }
 
-// credentials asks the keychain, which may run a program that takes no context
-// and may wait for ever, for somebody to unlock it.
-func (c *Client) credentials(ctx context.Context) (authn.Authenticator, error) {
+// credentials asks for them, which may run a program that takes no context and
+// may wait for ever, for somebody to unlock it.
+func (h *host) credentials(ctx context.Context) (credentials, error) {
 	type answer struct {
-		auth authn.Authenticator
-		err  error
+		who credentials
+		err error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		auth, err := authn.Resolve(ctx, c.keychain, c.registry)
-		got <- answer{auth, err}
+		who, err := h.keychain(h.name)
+		got <- answer{who, err}
 	}()
 	select {
 	case a := <-got:
 		if a.err != nil {
-			a.err = &failure{what: c.host + ": credentials", detail: clean(a.err.Error()), kind: ErrUnavailable}
+			a.err = &failure{what: h.name + ": credentials", detail: h.clean(a.err.Error()), kind: ErrUnavailable}
 		}
-		return a.auth, a.err
+		return a.who, a.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return credentials{}, ctx.Err()
 	}
 }
 
-func (c *Client) fetchToken(ctx context.Context, base http.RoundTripper, in session, s scope) (http.RoundTripper, error) {
-	token, err := transport.Exchange(ctx, c.registry, in.auth, base, []string{s.String()}, in.challenge)
+// renew reports whether a request that was not let in is worth another try,
+// because it then goes out with a log-in, or with a newer one: tokens last for
+// minutes, the credentials of some clouds for hours, mounts for months. answer
+// is the host's 401, or nil when no token was to be had.
+func (h *host) renew(ctx context.Context, p pass, s scope, answer *http.Response) bool {
+	in, err := p.session.get(ctx, h.wire, h.login)
 	if err != nil {
-		return nil, err
-	}
-	if token.AccessToken != "" { // some services send this one alone
-		token.Token = token.AccessToken
-	}
-	return transport.FromToken(c.registry, in.auth, base, in.challenge, token)
-}
-
-// renewed reports whether a request that was not let in is worth another try,
-// because it then goes out with a log-in, or with a newer one: the credentials
-// of some clouds last for hours, mounts for months. answer is the registry's
-// 401, or nil when no token was to be had.
-func (c *Client) renewed(ctx context.Context, at *lazy[session], answer *http.Response) bool {
-	in, err := at.get(ctx, c, c.login)
-	switch {
-	case err != nil || answer != nil && answer.Request.URL.Host != c.host:
 		return false
-	case in.challenge == nil && answer != nil:
-		challenge, err := c.ping(ctx, replay{answer})
-		if err != nil || challenge.Scheme == "" {
-			return false
-		}
-		c.access.begin(at, session{began: c.now(), auth: in.auth, challenge: challenge})
+	}
+	var asked challenge
+	if answer != nil {
+		asked = challengeOf(answer)
+	}
+	switch {
+	case in.challenge.scheme == "" && asked.scheme != "" && (asked.scheme == "bearer" || in.who.basic() != ""):
+		h.access.begin(p.session, &session{began: in.began, who: in.who, challenge: asked})
 		return true
-	case c.now().Sub(in.began) >= c.limits.login:
-		c.access.begin(at, session{})
+	case answer != nil && p.token != nil && (!p.fresh || asked.params["error"] == "invalid_token"):
+		h.access.drop(s, p.token)
+		return true
+	case h.now().Sub(in.began) >= h.limits.login:
+		h.access.begin(p.session, nil)
 		return true
 	}
 	return false
 }
 
-// ping asks through t how the registry wants credentials. ggcr tries TLS, and
-// plain HTTP for hosts that look local; which it is has been decided already.
-func (c *Client) ping(ctx context.Context, t http.RoundTripper) (*transport.Challenge, error) {
-	only := &onlyScheme{RoundTripper: t, scheme: c.scheme}
-	challenge, err := transport.Ping(ctx, c.registry, only)
-	var answer *transport.Error
+// ping asks how the host wants credentials.
+func (h *host) ping(ctx context.Context) (challenge, error) {
+	r := &request{method: http.MethodGet, what: "the log-in"}
+	req, err := h.build(ctx, r)
+	if err != nil {
+		return challenge{}, err
+	}
+	res, err := h.client(h.reads, "").Do(req)
+	if err != nil {
+		return challenge{}, err
+	}
+	defer res.Body.Close()
 	switch {
-	case err == nil:
-		return challenge, nil
-	case only.err != nil:
-		return nil, only.err
-	case errors.As(err, &answer): // without the error about the other scheme
-		return nil, answer
+	case res.StatusCode == http.StatusOK:
+		return challenge{}, nil
+	case res.StatusCode != http.StatusUnauthorized || !h.speaks(res.Request.URL):
+		f := h.refused(h.what(r), res)
+		if !errors.Is(f.kind, ErrUnavailable) { // the host was asked, not a name
+			f.kind = ErrUnavailable
+		}
+		return challenge{}, f
 	}
-	return nil, err
-}
-
-// onlyScheme refuses requests that use another scheme, and keeps the error of
-// those that use it.
-type onlyScheme struct {
-	http.RoundTripper
-	scheme string
-	err    error
-}
-
-var errOtherScheme = errors.New("not the scheme of this registry")
-
-func (o *onlyScheme) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != o.scheme {
-		return nil, errOtherScheme
-	}
-	res, err := o.RoundTripper.RoundTrip(req)
-	o.err = err
-	return res, err
-}
-
-// replay answers a ping with the challenge that came already.
-type replay struct{ answer *http.Response }
-
-func (r replay) RoundTrip(req *http.Request) (*http.Response, error) {
-	return &http.Response{
-		StatusCode: http.StatusUnauthorized,
-		Header:     http.Header{"Www-Authenticate": r.answer.Header.Values("WWW-Authenticate")},
-		Body:       http.NoBody,
-		Request:    req,
-	}, nil
+	return challengeOf(res), nil
 }

@@ -1,27 +1,21 @@
 package registry
 
 import (
-	"context"
+	"crypto/x509"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Client speaks with one registry. It may be used by many goroutines at once,
-// and it never speaks to another host than its own unless the registry
-// redirects there.
+// Client speaks with one registry, and with mirrors of it. It may be used by
+// many goroutines at once, and it never speaks to other hosts than these
+// unless they redirect there.
 type Client struct {
-	scheme, host string
-	registry     name.Registry
-	keychain     authn.Keychain
-	limits       limits
-	now          func() time.Time
-
-	reads, writes http.RoundTripper // without credentials
-	access        access
-	noRanges      memory
+	*host           // the registry itself
+	mirrors []*host // which are asked first for what has a digest
 }
 
 // limits are the times that a client waits. Tests shorten them.
@@ -30,40 +24,55 @@ type limits struct {
 	handshake time.Duration // TLS
 	header    time.Duration // the first byte of an answer to a read
 	commit    time.Duration // the same to a write: the registry may hash and move a large blob first
-	answer    time.Duration // an answer's header in all, with redirects and tokens
+	answer    time.Duration // the header of the answer to a read, with redirects, tokens and further tries
+	accept    time.Duration // the same to a write, for each try
+	mirror    time.Duration // a mirror's answer, before the next host is asked
 	stall     time.Duration // a body brings minProgress in this time
 	send      time.Duration // somebody takes at least some of what we send in this time
 	retry     time.Duration // before the second try; before the third twice that
-	patience  time.Duration // the longest Retry-After that is obeyed when the caller has no deadline
+	patience  time.Duration // the longest Retry-After that a write waits for
+	rest      time.Duration // a host that says 429 and not for how long is left alone
+	restMost  time.Duration // the longest Retry-After that is obeyed
 	failure   time.Duration // how long a failed log-in answers for others that wait for it
 	login     time.Duration // log-ins older than this are renewed when the registry says 401
-	noRanges  time.Duration // a registry that refused a range is not asked for one
+	noRanges  time.Duration // a host that cannot do ranges is not asked for one
+	failed    time.Duration // a mirror that failed is not asked
+	lied      time.Duration // nor one that sent other bytes than those of a digest
 }
 
 // A page of nginx waits for these times at worst, so they are those of a web
 // server's patience, not of a downloader's.
 var defaultLimits = limits{
 	dial:      3 * time.Second,
-	handshake: 5 * time.Second,
-	header:    5 * time.Second,
+	handshake: 4 * time.Second,
+	header:    4 * time.Second,
 	commit:    2 * time.Minute,
-	answer:    15 * time.Second,
+	answer:    4500 * time.Millisecond, // who waits for a file waits 5 s, and should hear why in vain
+	accept:    15 * time.Second,
+	mirror:    2 * time.Second,
 	stall:     5 * time.Second,
 	send:      30 * time.Second,
 	retry:     150 * time.Millisecond,
-	patience:  10 * time.Second,
+	patience:  time.Minute,
+	rest:      time.Second,
+	restMost:  time.Minute,
 	failure:   time.Second,
-	login:     10 * time.Second,
+	login:     2 * time.Second,
 	noRanges:  10 * time.Minute,
+	failed:    30 * time.Second,
+	lied:      10 * time.Minute,
 }
 
 // Option changes how a Client works.
 type Option func(*settings)
 
 type settings struct {
-	keychain  authn.Keychain
+	keychain  source
 	transport http.RoundTripper
 	userAgent string
+	mirrors   []string
+	roots     *x509.CertPool
+	insecure  bool
 	limits    limits
 	now       func() time.Time
 }
@@ -75,11 +84,16 @@ type Keychain func(host string) (username, password string, err error)
 // WithKeychain takes credentials from k, not from the configuration of docker
 // and podman.
 func WithKeychain(k Keychain) Option {
-	return func(s *settings) { s.keychain = keychain{k} }
+	return func(s *settings) {
+		s.keychain = func(host string) (credentials, error) {
+			username, password, err := k(host)
+			return credentials{username: username, password: password}, err
+		}
+	}
 }
 
 // WithTransport sends requests through t. It then is t that has to bound how
-// long connections take.
+// long connections take and to choose with whom they are made.
 func WithTransport(t http.RoundTripper) Option {
 	return func(s *settings) { s.transport = t }
 }
@@ -89,42 +103,66 @@ func WithUserAgent(agent string) Option {
 	return func(s *settings) { s.userAgent = agent }
 }
 
+// WithMirrors asks mirrors, in their order and before the registry, for what
+// has a digest. What exists, and what a tag names, is the registry's to say;
+// only while it cannot be reached a mirror may say what a tag names of which
+// nothing is known.
+//
+// Each is HOST[:PORT][/PREFIX], with http:// or https:// in front or nothing as
+// for New. At a mirror with a prefix the repository team/docs is
+// PREFIX/team/docs, as in the proxy projects of Harbor.
+func WithMirrors(mirrors ...string) Option {
+	return func(s *settings) { s.mirrors = append(s.mirrors, mirrors...) }
+}
+
+// WithRoots trusts the certificate authorities in pool, and no others.
+func WithRoots(pool *x509.CertPool) Option {
+	return func(s *settings) { s.roots = pool }
+}
+
+// WithoutVerification takes any certificate for good: whoever is on the way
+// reads passwords and can answer in the registry's place.
+func WithoutVerification() Option {
+	return func(s *settings) { s.insecure = true }
+}
+
 // New returns a client for host, which is HOST[:PORT] with http:// or https://
 // in front or nothing. Without a scheme localhost and loopback addresses are
 // spoken to in plain HTTP and all others in TLS. New sends nothing; its errors
-// are all about host.
-func New(host string, opts ...Option) (*Client, error) {
-	scheme, host, err := parseHost(host)
-	if err != nil {
-		return nil, err
-	}
-	nameOptions := []name.Option{}
-	if scheme == "http" {
-		nameOptions = append(nameOptions, name.Insecure)
-	}
-	reg, err := name.NewRegistry(host, nameOptions...)
-	if err != nil {
-		return nil, err
-	}
-	s := settings{keychain: authn.DefaultKeychain, userAgent: "regfs", limits: defaultLimits, now: time.Now}
+// are all about how hosts are written.
+func New(registry string, opts ...Option) (*Client, error) {
+	s := settings{keychain: dockerAndPodman, userAgent: "regfs", limits: defaultLimits, now: time.Now}
 	for _, o := range opts {
 		o(&s)
 	}
-	c := &Client{
-		scheme:   scheme,
-		host:     reg.RegistryStr(), // docker.io is index.docker.io
-		registry: reg,
-		keychain: s.keychain,
-		limits:   s.limits,
-		now:      s.now,
+	w := &wire{keychain: s.keychain, limits: s.limits, now: s.now}
+	origin, err := newHost(w, registry)
+	if err != nil {
+		return nil, err
 	}
-	c.reads, c.writes = s.transports(c.host)
-	c.access.reset()
-	return c, nil
+	c := &Client{host: origin}
+	for _, m := range s.mirrors {
+		mirror, err := newMirror(w, m)
+		if err != nil {
+			return nil, err
+		}
+		c.mirrors = append(c.mirrors, mirror)
+	}
+	w.reads, w.writes, err = s.transports(append(c.mirrors[:len(c.mirrors):len(c.mirrors)], origin))
+	return c, err
 }
 
 // Host is HOST[:PORT] of the registry, without a scheme.
-func (c *Client) Host() string { return c.host }
+func (c *Client) Host() string { return c.name }
+
+// Mirrors are the mirrors' HOST[:PORT], in the order in which they are asked.
+func (c *Client) Mirrors() []string {
+	var hosts []string
+	for _, m := range c.mirrors {
+		hosts = append(hosts, m.name)
+	}
+	return hosts
+}
 
 // CloseIdle closes connections that wait for the next request.
 func (c *Client) CloseIdle() {
@@ -133,17 +171,57 @@ func (c *Client) CloseIdle() {
 	}
 }
 
-// keychain is a Keychain as go-containerregistry wants it.
-type keychain struct{ of Keychain }
-
-func (k keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
-	return k.ResolveContext(context.Background(), r)
+// wire is what all hosts of a client share.
+type wire struct {
+	keychain      source
+	limits        limits
+	now           func() time.Time
+	reads, writes http.RoundTripper // without credentials
 }
 
-func (k keychain) ResolveContext(_ context.Context, r authn.Resource) (authn.Authenticator, error) {
-	username, password, err := k.of(r.RegistryStr())
-	if err != nil || username == "" {
-		return authn.Anonymous, err
+// host is a server that speaks the distribution protocol: the registry, or a
+// mirror of it.
+type host struct {
+	*wire
+	scheme string
+	name   string // HOST[:PORT]
+	prefix string // before the names of repositories: "" or "PREFIX/"
+
+	access   access
+	noRanges memory // it cannot do ranges
+	resting  memory // it asked to be left alone
+	failing  memory // a mirror: it is of no use
+}
+
+// newHost makes the host that s names, as New takes it.
+func newHost(w *wire, s string) (*host, error) {
+	scheme, address, err := parseHost(s)
+	if err != nil {
+		return nil, err
 	}
-	return &authn.Basic{Username: username, Password: password}, nil
+	reg, err := name.NewRegistry(address, name.Insecure)
+	if err != nil {
+		return nil, err
+	}
+	h := &host{wire: w, scheme: scheme, name: reg.RegistryStr()} // docker.io is index.docker.io
+	h.access.reset()
+	return h, nil
+}
+
+// newMirror makes the host that s names, as WithMirrors takes it.
+func newMirror(w *wire, s string) (*host, error) {
+	scheme, rest := cutScheme(s)
+	address, prefix, _ := strings.Cut(rest, "/")
+	prefix = strings.TrimSuffix(prefix, "/")
+	h, err := newHost(w, scheme+address)
+	if err != nil {
+		return nil, fmt.Errorf("mirror: %w", err)
+	}
+	if prefix != "" && !ValidRepository(prefix) {
+		return nil, fmt.Errorf("mirror %q: what follows the host is not the beginning of a repository's name", cut(s))
+	}
+	if prefix != "" {
+		h.prefix = prefix + "/"
+	}
+	return h, nil
 }

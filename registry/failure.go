@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,18 +10,11 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
-
-// maxQuote bounds what is quoted of somebody else's text in an error, in bytes.
-const maxQuote = 500
 
 // failure is every error of a request. Its cause is kept as text only: a
 // cause's own kind (a refused connection's errno, the deadline error that
@@ -33,6 +27,9 @@ type failure struct {
 
 	status     int           // of the answer, 0 without one
 	temporary  bool          // the same request may succeed soon
+	once       bool          // or at least the next one, if it comes at once
+	misread    bool          // another range came than was asked for
+	resting    bool          // nothing was sent: the host asked to be left alone
 	retryAfter time.Duration // what the registry asked for, 0 if nothing
 }
 
@@ -46,6 +43,11 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.kind }
 
+// nonsense is an answer that cannot be meant, of the host.
+func (h *host) nonsense(what, format string, args ...any) error {
+	return nonsense(what, "%s", h.clean(fmt.Sprintf(format, args...)))
+}
+
 // nonsense is an answer that cannot be meant.
 func nonsense(what, format string, args ...any) error {
 	return &failure{what: what, detail: clean(fmt.Sprintf(format, args...)), kind: ErrUnavailable}
@@ -58,55 +60,51 @@ func mismatch(what, format string, args ...any) error {
 
 // refused makes an error of an answer whose status is not one that was hoped
 // for. It reads the body and leaves closing it to the caller.
-func (c *Client) refused(what string, res *http.Response) *failure {
+func (h *host) refused(what string, res *http.Response) *failure {
 	f := &failure{
 		what:       what,
 		status:     res.StatusCode,
 		kind:       statusKind(res.StatusCode),
 		detail:     strings.TrimSpace(fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))),
 		temporary:  temporaryStatus(res.StatusCode),
-		retryAfter: parseRetryAfter(res.Header.Get("Retry-After"), c.now()),
+		retryAfter: parseRetryAfter(res.Header.Get("Retry-After"), h.now()),
 	}
-	message := readMessage(res.Body)
+	message := h.readMessage(res.Body)
+	if !h.speaks(res.Request.URL) {
+		// A redirect's target does not speak for the registry: what it lacks
+		// or forbids says nothing about names. Its words are not quoted:
+		// storage services explain a refusal by what was signed and how. But
+		// the registry may send us to it with a newer signature.
+		f.kind = ErrUnavailable
+		f.detail += " (from " + h.clean(res.Request.URL.Host) + ", to which the registry redirected)"
+		f.once = res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusBadRequest
+		return f
+	}
 	if message != "" {
 		f.detail += ": " + message
 	}
-	if host := res.Request.URL.Host; host != c.host {
-		// A redirect's target does not speak for the registry: what it lacks
-		// or forbids says nothing about names.
-		f.kind = ErrUnavailable
-		f.detail += " (from " + host + ", to which the registry redirected)"
-		return f
-	}
-	f.advice = c.adviceForAnswer(f.status, message)
+	f.advice = h.adviceForAnswer(f.status, message)
 	return f
 }
 
 // broken makes an error of a request that got no answer. ctx is the caller's,
 // reqCtx the request's, whose cause is set when we gave up ourselves.
-func (c *Client) broken(ctx, reqCtx context.Context, what string, err error) error {
+func (h *host) broken(ctx, reqCtx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
 	}
 	f := &failure{what: what, kind: ErrUnavailable}
-	var answer *transport.Error
 	var ours *failure
 	switch {
-	case errors.As(err, &ours):
+	case errors.As(err, &ours): // of the token service, or of the ping
 		return ours
-	case errors.As(err, &answer): // of the token service, or of the ping
-		if k := statusKind(answer.StatusCode); !errors.Is(k, fs.ErrNotExist) {
-			f.kind = k
-		}
-		f.status, f.temporary = answer.StatusCode, temporaryStatus(answer.StatusCode)
-		f.advice = c.adviceForAnswer(answer.StatusCode, "")
 	case reqCtx.Err() != nil:
 		err = context.Cause(reqCtx)
 	default:
 		f.temporary = connectionLost(err)
-		f.advice = c.adviceForCause(err)
+		f.advice = h.adviceForCause(err)
 	}
-	f.detail = clean(rootCause(err).Error())
+	f.detail = h.clean(rootCause(err).Error())
 	return f
 }
 
@@ -152,18 +150,18 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 }
 
 // adviceForAnswer is what the user can do about an answer.
-func (c *Client) adviceForAnswer(status int, message string) string {
+func (h *host) adviceForAnswer(status int, message string) string {
 	switch {
 	case status == http.StatusUnauthorized:
-		return fmt.Sprintf("run `docker login %s`", c.host)
+		return fmt.Sprintf("run `docker login %s`", h.name)
 	case status == http.StatusForbidden:
-		return fmt.Sprintf("the account in use may not do this; `docker login %s` uses another", c.host)
-	case status == http.StatusBadRequest && c.scheme == "http" && strings.Contains(message, "HTTPS"):
+		return fmt.Sprintf("the account in use may not do this; `docker login %s` uses another", h.name)
+	case status == http.StatusBadRequest && h.scheme == "http" && strings.Contains(message, "HTTPS"):
 		// The text of Go's server and of nginx when a plain request comes to
 		// a TLS port.
-		return fmt.Sprintf("the registry speaks TLS: say https://%s", c.host)
-	case status == http.StatusBadRequest && c.scheme == "http" && message == "": // the same to a HEAD
-		return fmt.Sprintf("if the registry speaks TLS, say https://%s", c.host)
+		return fmt.Sprintf("the registry speaks TLS: say https://%s", h.name)
+	case status == http.StatusBadRequest && h.scheme == "http" && message == "": // the same to a HEAD
+		return fmt.Sprintf("if the registry speaks TLS, say https://%s", h.name)
 	}
 	return ""
 }
@@ -171,15 +169,18 @@ func (c *Client) adviceForAnswer(status int, message string) string {
 // adviceForCause is what the user can do about a request that failed. The
 // texts are those of net/http and crypto/tls, which have no values for them;
 // only the advice depends on them.
-func (c *Client) adviceForCause(err error) string {
+func (h *host) adviceForCause(err error) string {
 	text := err.Error()
+	var untrusted *tls.CertificateVerificationError
 	switch {
-	case c.scheme == "https" && (strings.Contains(text, "HTTP response to HTTPS client") || strings.Contains(text, "does not look like a TLS handshake")):
-		return fmt.Sprintf("the registry speaks plain HTTP: say http://%s", c.host)
-	case c.scheme == "http" && strings.Contains(text, `malformed HTTP response "\x15\x03`): // a TLS alert
-		return fmt.Sprintf("the registry speaks TLS: say https://%s", c.host)
+	case errors.As(err, &untrusted):
+		return "--ca-file names a file with the authority that signed its certificate"
+	case h.scheme == "https" && (strings.Contains(text, "HTTP response to HTTPS client") || strings.Contains(text, "does not look like a TLS handshake")):
+		return fmt.Sprintf("the registry speaks plain HTTP: say http://%s", h.name)
+	case h.scheme == "http" && strings.Contains(text, `malformed HTTP response "\x15\x03`): // a TLS alert
+		return fmt.Sprintf("the registry speaks TLS: say https://%s", h.name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("is a registry running at %s?", c.host)
+		return fmt.Sprintf("is a registry running at %s?", h.name)
 	}
 	return ""
 }
@@ -188,15 +189,15 @@ func (c *Client) adviceForCause(err error) string {
 // reach its end, so that the connection is used again.
 const maxErrorBody = 64 << 10
 
-// readMessage finds the registry's own words in the body of an error: the
-// errors of the distribution spec, or else the text.
-func readMessage(body io.Reader) string {
+// readMessage finds the host's own words in the body of an error: the errors
+// of the distribution spec, or else the text.
+func (h *host) readMessage(body io.Reader) string {
 	data, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // whatever came is better than nothing
 	var answer struct {
 		Errors []struct{ Code, Message string }
 	}
 	if json.Unmarshal(data, &answer) != nil {
-		return clean(string(data))
+		return h.clean(string(data))
 	}
 	var texts []string
 	for _, e := range answer.Errors {
@@ -205,36 +206,5 @@ func readMessage(body io.Reader) string {
 		}
 		texts = append(texts, e.Message)
 	}
-	return clean(strings.Join(texts, "; "))
-}
-
-// urlSecrets are the parts of a URL where secrets travel: the user before the
-// host, and the query with its signatures.
-var urlSecrets = regexp.MustCompile(`(https?://)(?:[^\s/?#"@]*@)?([^\s?"]*)(?:\?[^\s"]*)?`)
-
-// clean makes somebody else's text fit for an error of one line: no control
-// characters, nothing secret of a URL, at most maxQuote bytes.
-func clean(s string) string {
-	if len(s) > 4*maxQuote {
-		s = s[:4*maxQuote]
-	}
-	s = urlSecrets.ReplaceAllString(s, "$1$2")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	return cut(strings.TrimSpace(s))
-}
-
-// cut shortens s to maxQuote bytes of whole characters.
-func cut(s string) string {
-	if len(s) <= maxQuote {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxQuote], "") + "…"
+	return h.clean(strings.Join(texts, "; "))
 }

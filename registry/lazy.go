@@ -26,7 +26,7 @@ func (l *lazy[T]) set(value T) { l.value, l.made = value, true }
 // answer for everyone for a moment (limits.failure): else each of a crowd
 // would wait in turn for the same dead registry. One whose caller left
 // answers for nobody else.
-func (l *lazy[T]) get(ctx context.Context, c *Client, create func(context.Context) (T, error)) (T, error) {
+func (l *lazy[T]) get(ctx context.Context, w *wire, create func(context.Context) (T, error)) (T, error) {
 	var none T
 	select {
 	case l.turn <- struct{}{}:
@@ -37,7 +37,7 @@ func (l *lazy[T]) get(ctx context.Context, c *Client, create func(context.Contex
 	switch {
 	case l.made:
 		return l.value, nil
-	case l.err != nil && c.now().Before(l.until):
+	case l.err != nil && w.now().Before(l.until):
 		return none, l.err
 	}
 	value, err := create(ctx)
@@ -46,7 +46,7 @@ func (l *lazy[T]) get(ctx context.Context, c *Client, create func(context.Contex
 			err = context.Cause(ctx)
 		}
 		if ctx.Err() == nil || errors.Is(err, errNoAnswer) {
-			l.err, l.until = err, c.now().Add(c.limits.failure)
+			l.err, l.until = err, w.now().Add(w.limits.failure)
 		}
 		return none, err
 	}

@@ -119,7 +119,7 @@ func (c *Client) page(ctx context.Context, r *request, add func([]byte) (int, er
 	}
 	n, err := add(data)
 	if err != nil {
-		return nil, nonsense(c.what(r), "the answer is not a list: %v", err)
+		return nil, c.nonsense(c.what(r), "the answer is not a list: %v", err)
 	}
 	if n >= maxNames {
 		return nil, nil
@@ -137,8 +137,8 @@ func (c *Client) nextPage(res *http.Response) *url.URL {
 			continue
 		}
 		u, err := res.Request.URL.Parse(target)
-		if err == nil && u.Host == c.host && u.Path == res.Request.URL.Path && u.RawQuery != res.Request.URL.RawQuery {
-			u.Scheme, u.User, u.Fragment = c.scheme, nil, "" // behind proxies registries do not know their scheme
+		if err == nil && c.speaks(u) && u.Path == res.Request.URL.Path && u.RawQuery != res.Request.URL.RawQuery {
+			u.Scheme, u.Host, u.User, u.Fragment = c.scheme, c.name, nil, "" // behind proxies registries do not know their scheme
 			return u
 		}
 	}

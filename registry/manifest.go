@@ -3,12 +3,14 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"mime"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -36,6 +38,8 @@ type Manifest struct {
 // Manifest reads the manifest or index that reference, a tag or a digest,
 // names. It is verified: against the digest that was asked for, or the one
 // that the registry says the tag has. A registry that says none is believed.
+// With mirrors it is the registry that says whether there is one, and which, and
+// mirrors are asked for the bytes, or for all of it while it cannot be reached.
 //
 // Errors:
 //   - fs.ErrNotExist on 404, and for an invalid repo or reference (nothing is
@@ -45,21 +49,54 @@ type Manifest struct {
 //   - ErrUnavailable otherwise, also when the manifest is larger than
 //     MaxManifest, or of two minds about what it is.
 func (c *Client) Manifest(ctx context.Context, repo, reference string) (Manifest, error) {
+	if len(c.mirrors) == 0 {
+		return c.manifest(ctx, repo, reference, time.Now().Add(c.limits.answer))
+	}
+	d, err := c.head(ctx, repo, reference, scope{repository: repo})
+	switch {
+	case err == nil && d != "":
+		if m, ok := c.fromMirrors(ctx, repo, string(d)); ok {
+			return m, nil
+		}
+		reference = string(d)
+	case errors.Is(err, ErrUnavailable):
+		if m, ok := c.fromMirrors(ctx, repo, reference); ok {
+			return m, nil
+		}
+		return Manifest{}, err
+	case err != nil:
+		return Manifest{}, err
+	}
+	return c.manifest(ctx, repo, reference, time.Now().Add(c.limits.answer))
+}
+
+// manifest reads a manifest from one host.
+func (h *host) manifest(ctx context.Context, repo, reference string, end time.Time) (Manifest, error) {
 	r, want, err := manifestRequest(http.MethodGet, repo, reference)
 	if err != nil {
 		return Manifest{}, err
 	}
-	res, err := c.do(ctx, r)
+	var m Manifest
+	err = h.retry(ctx, end, func() error {
+		m, err = h.readManifest(ctx, r, want, end)
+		return err
+	})
+	return m, err
+}
+
+// readManifest sends r once and reads the answer to its end.
+func (h *host) readManifest(ctx context.Context, r *request, want digest.Digest, end time.Time) (Manifest, error) {
+	res, err := h.send(ctx, r, end)
 	if err != nil {
 		return Manifest{}, err
 	}
 	defer res.Body.Close()
-	data, err := readAll(res.Body, MaxManifest, c.what(r))
+	data, err := readAll(res.Body, MaxManifest, h.what(r))
 	if err != nil {
 		return Manifest{}, err
 	}
 	if want == "" {
-		if want, err = c.announced(r, res); err != nil {
+		if want, err = h.announced(r, res); err != nil {
 			return Manifest{}, err
 		}
 	}
@@ -67,11 +104,11 @@ func (c *Client) Manifest(ctx context.Context, repo, reference string) (Manifest
 		want = digest.FromBytes(data)
 	}
 	if got := want.Algorithm().FromBytes(data); got != want {
-		return Manifest{}, mismatch(c.what(r), "the digest of what came is %s, not %s", got, want)
+		return Manifest{}, mismatch(h.what(r), "the digest of what came is %s, not %s", got, want)
 	}
 	mediaType, err := manifestType(res.Header.Get("Content-Type"), data)
 	if err != nil {
-		return Manifest{}, nonsense(c.what(r), "%v", err)
+		return Manifest{}, h.nonsense(h.what(r), "%v", err)
 	}
 	return Manifest{MediaType: mediaType, Digest: want, Bytes: data}, nil
 }
@@ -79,16 +116,10 @@ func (c *Client) Manifest(ctx context.Context, repo, reference string) (Manifest
 // Head returns the digest that a tag has now, without its manifest where the
 // registry can do that. Its errors are those of Manifest.
 func (c *Client) Head(ctx context.Context, repo, tag string) (digest.Digest, error) {
-	return c.HeadSince(ctx, repo, tag, "")
-}
-
-// HeadSince is Head for a tag that had the digest known, or "". A registry that
-// can say that it has it still need not look for more.
-func (c *Client) HeadSince(ctx context.Context, repo, tag string, known digest.Digest) (digest.Digest, error) {
 	if err := checkTag(tag); err != nil {
 		return "", err
 	}
-	d, err := c.headSince(ctx, repo, tag, known, scope{repository: repo})
+	d, err := c.head(ctx, repo, tag, scope{repository: repo})
 	if err != nil || d != "" {
 		return d, err
 	}
@@ -98,33 +129,22 @@ func (c *Client) HeadSince(ctx context.Context, repo, tag string, known digest.D
 
 // head is a HEAD of a tag or digest. The digest is "" when the registry does
 // not say it, or takes no HEAD.
-func (c *Client) head(ctx context.Context, repo, reference string, s scope) (digest.Digest, error) {
-	return c.headSince(ctx, repo, reference, "", s)
-}
-
-func (c *Client) headSince(ctx context.Context, repo, reference string, known digest.Digest, s scope) (digest.Digest, error) {
+func (h *host) head(ctx context.Context, repo, reference string, s scope) (digest.Digest, error) {
 	r, _, err := manifestRequest(http.MethodHead, repo, reference)
 	if err != nil {
 		return "", err
 	}
 	r.scope = s
 	r.want = []int{http.StatusOK, http.StatusMethodNotAllowed, http.StatusNotImplemented}
-	if known != "" { // the digest is what registries take for the ETag
-		r.header.Set("If-None-Match", `"`+known.String()+`"`)
-		r.want = append(r.want, http.StatusNotModified)
-	}
-	res, err := c.do(ctx, r)
+	res, err := h.do(ctx, r)
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusOK:
-		return c.announced(r, res)
-	case http.StatusNotModified:
-		return known, nil
+	if res.StatusCode != http.StatusOK {
+		return "", nil
 	}
-	return "", nil
+	return h.announced(r, res)
 }
 
 // manifestRequest checks what is asked for; want is the digest when reference
@@ -160,14 +180,14 @@ func checkDigest(s string) (digest.Digest, error) {
 }
 
 // announced is the digest in the answer's header, "" when there is none.
-func (c *Client) announced(r *request, res *http.Response) (digest.Digest, error) {
+func (h *host) announced(r *request, res *http.Response) (digest.Digest, error) {
 	value := res.Header.Get("Docker-Content-Digest")
 	if value == "" {
 		return "", nil
 	}
 	d, err := digest.Parse(value)
 	if err != nil {
-		return "", nonsense(c.what(r), "the answer's digest %q: %v", value, err)
+		return "", h.nonsense(h.what(r), "the answer's digest %q: %v", value, err)
 	}
 	return d, nil
 }

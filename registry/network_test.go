@@ -166,7 +166,7 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 func TestRetryAfterIsObeyedWhereThereIsTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		asked    string
-		deadline time.Duration // 0 is none
+		deadline time.Duration // 0 is a write's patience
 		want     int           // tries
 		wait     time.Duration
 	}{
@@ -177,17 +177,15 @@ func TestRetryAfterIsObeyedWhereThereIsTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := &Client{limits: defaultLimits, now: time.Now}
-				ctx := context.Background()
+				h := &host{wire: &wire{limits: defaultLimits, now: time.Now}}
+				var end time.Time
 				if test.deadline > 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, test.deadline)
-					defer cancel()
+					end = time.Now().Add(test.deadline)
 				}
 				began, got := time.Now(), 0
-				c.retry(ctx, func() error {
+				h.retry(context.Background(), end, func() error {
 					got++
-					return &failure{temporary: true, retryAfter: parseRetryAfter(test.asked, c.now()), kind: ErrUnavailable}
+					return &failure{temporary: true, retryAfter: parseRetryAfter(test.asked, h.now()), kind: ErrUnavailable}
 				})
 				if waited := time.Since(began); got != test.want || waited != test.wait {
 					t.Errorf("got %d tries in %v, want %d in %v", got, waited, test.want, test.wait)
@@ -297,7 +295,7 @@ func TestUploadsThatNobodyTakesEnd(t *testing.T) {
 	r := &request{method: http.MethodPut, path: "app/blobs/uploads/1", what: "a blob", size: 64 << 20, body: func() (io.ReadCloser, error) {
 		return io.NopCloser(io.LimitReader(zeros{}, 64<<20)), nil
 	}}
-	if _, err := c.send(testContext(t), r); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), errNotSent.Error()) {
+	if _, err := c.send(testContext(t), r, time.Time{}); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), errNotSent.Error()) {
 		t.Errorf("got %v, want ErrUnavailable with %q", err, errNotSent)
 	}
 }
@@ -313,7 +311,7 @@ func TestFailedLoginAnswersForTheCrowd(t *testing.T) {
 		pings.Add(1)
 		w.WriteHeader(http.StatusNotImplemented)
 	})
-	c.keychain = keychain{func(string) (string, string, error) { return testUser, testPassword, nil }}
+	c.keychain = func(string) (credentials, error) { return credentials{username: testUser, password: testPassword}, nil }
 	now := time.Now()
 	c.now = func() time.Time { return now }
 	errs := make(chan error)
@@ -354,7 +352,7 @@ func TestKeychainThatHangsIsUnavailable(t *testing.T) {
 
 func TestWhatIsNoRegistryIsUnavailable(t *testing.T) {
 	c := lie(t, http.NotFound)
-	c.keychain = keychain{func(string) (string, string, error) { return testUser, testPassword, nil }}
+	c.keychain = func(string) (credentials, error) { return credentials{username: testUser, password: testPassword}, nil }
 	_, err := c.Tags(testContext(t), "app")
 	if !errors.Is(err, ErrUnavailable) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "404 Not Found") || strings.Contains(err.Error(), "scheme") {
 		t.Errorf("got %v, want ErrUnavailable with the answer to the ping", err)

@@ -161,7 +161,7 @@ func (p *push) sendManifest(ctx context.Context, doc *document) error {
 	case doc.there:
 		return nil
 	case doc.bytes == nil:
-		return fmt.Errorf("manifest %s is neither in %s nor in %s/%s: %w", doc.desc.Digest, p.layout.dir, p.host, p.repo, fs.ErrNotExist)
+		return fmt.Errorf("manifest %s is neither in %s nor in %s/%s: %w", doc.desc.Digest, p.layout.dir, p.name, p.repo, fs.ErrNotExist)
 	}
 	if err := p.put(ctx, doc, p.reference(doc)); err != nil {
 		return err

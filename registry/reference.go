@@ -40,7 +40,7 @@ func ParseReferenceAt(defaultHost, s string) (Reference, error) {
 	}
 	ref := Reference{Host: scheme + host, Repository: path}
 	if _, _, err := parseHost(ref.Host); err != nil {
-		return Reference{}, fmt.Errorf("reference %q: %w", cut(s), err)
+		return Reference{}, err
 	}
 	if err := ref.splitVersion(); err != nil {
 		return Reference{}, fmt.Errorf("reference %q: %w", cut(s), err)
@@ -112,6 +112,9 @@ func officialName(host, repository string) string {
 // parseHost checks [scheme://]host[:port] and says which scheme to speak.
 func parseHost(s string) (scheme, host string, err error) {
 	scheme, host = cutScheme(s)
+	if i := strings.LastIndexByte(host, '@'); i >= 0 { // and is not quoted
+		return "", "", fmt.Errorf("registry %q is written with a user or password: leave them out, `docker login` keeps them", cut(host[i+1:]))
+	}
 	u, err := url.Parse("//" + host)
 	if err != nil || u.Host != host || !validHostname(u.Hostname()) || !validPort(u) {
 		return "", "", fmt.Errorf("registry %q is not HOST or HOST:PORT, with http:// or https:// in front or nothing", cut(s))

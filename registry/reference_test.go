@@ -65,7 +65,7 @@ func TestParseReferenceSaysWhatIsWrong(t *testing.T) {
 		"docs@":                        "digest",
 		"host:99999/docs":              "not HOST or HOST:PORT",
 		"host:/docs":                   "not HOST or HOST:PORT",
-		"http://user:secret@host/docs": "not HOST or HOST:PORT",
+		"http://user:secret@host/docs": `registry "host" is written with a user or password`,
 		"example.org/a/../b":           "not a repository name",
 		"ftp://example.org/docs":       "not HOST or HOST:PORT",
 		"exa mple.org/docs":            "not HOST or HOST:PORT",

@@ -23,7 +23,7 @@ var (
 // which somebody waits in Read counts: a reader may be slow.
 type steady struct {
 	body   io.ReadCloser
-	client *Client
+	host   *host
 	ctx    context.Context // the caller's
 	reqCtx context.Context // the request's; its cause says whether we gave up
 	cancel context.CancelCauseFunc
@@ -38,7 +38,7 @@ func (s *steady) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	stall := s.client.limits.stall
+	stall := s.host.limits.stall
 	timer := time.AfterFunc(stall-s.waited, func() { s.cancel(errStalled) })
 	began := time.Now()
 	n, err := s.body.Read(p)
@@ -52,7 +52,7 @@ func (s *steady) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		s.err = io.EOF
 	case err != nil:
-		s.err = s.client.broken(s.ctx, s.reqCtx, s.what, err)
+		s.err = s.host.broken(s.ctx, s.reqCtx, s.what, err)
 	case s.waited >= stall:
 		s.err = &failure{what: s.what, detail: errStalled.Error(), kind: ErrUnavailable}
 	}

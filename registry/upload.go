@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -22,9 +23,9 @@ func (p *push) sendBlob(ctx context.Context, desc ocispec.Descriptor) error {
 		p.count(func(n *Progress) { n.There, n.ThereBytes = n.There+1, n.ThereBytes+desc.Size })
 		return nil
 	}
-	err = p.retry(ctx, func() error { return p.upload(ctx, desc) })
+	err = p.retry(ctx, time.Time{}, func() error { return p.upload(ctx, desc) })
 	if errors.Is(err, fs.ErrNotExist) && !hasStatus(err) {
-		return fmt.Errorf("blob %s is neither in %s nor in %s/%s: %w", desc.Digest, p.layout.dir, p.host, p.repo, fs.ErrNotExist)
+		return fmt.Errorf("blob %s is neither in %s nor in %s/%s: %w", desc.Digest, p.layout.dir, p.name, p.repo, fs.ErrNotExist)
 	}
 	if err == nil {
 		p.count(func(n *Progress) { n.Sent++ })
@@ -91,7 +92,7 @@ func (p *push) upload(ctx context.Context, desc ocispec.Descriptor) error {
 		last = &sending{verifier: blob, push: p}
 		return last, nil
 	}
-	res, err := p.send(ctx, r)
+	res, err := p.send(ctx, r, time.Time{})
 	if err != nil {
 		return cmp.Or(last.abandon(), err)
 	}
@@ -107,20 +108,20 @@ func (p *push) startUpload(ctx context.Context, desc ocispec.Descriptor) (*url.U
 		what:   "an upload to " + p.repo,
 		want:   []int{http.StatusAccepted},
 	}
-	res, err := p.send(ctx, r)
+	res, err := p.send(ctx, r, time.Time{})
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
 	where, err := res.Request.URL.Parse(res.Header.Get("Location"))
 	if err != nil || res.Header.Get("Location") == "" {
-		return nil, nonsense(p.what(r), "the answer does not say where to send the blob")
+		return nil, p.nonsense(p.what(r), "the answer does not say where to send the blob")
 	}
-	if where.Host == p.host {
+	if where.Host == p.name {
 		where.Scheme = p.scheme // behind proxies registries do not know their scheme
 	}
 	if where.Scheme != "https" && where.Scheme != p.scheme {
-		return nil, nonsense(p.what(r), "refused to send the blob to a %s address", clean(where.Scheme))
+		return nil, p.nonsense(p.what(r), "refused to send the blob to a %s address", clean(where.Scheme))
 	}
 	query := where.Query()
 	query.Set("digest", string(desc.Digest))

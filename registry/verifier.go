@@ -13,7 +13,8 @@ type verifier struct {
 	digest digest.Digest
 	sum    digest.Verifier // nil: only count
 	what   string
-	err    error // sticky
+	lied   func() // if not nil: called when the bytes have another digest
+	err    error  // sticky
 }
 
 func (v *verifier) Read(p []byte) (int, error) {
@@ -57,6 +58,9 @@ func (v *verifier) finish() error {
 // verdict is what is returned in place of io.EOF.
 func (v *verifier) verdict() error {
 	if v.sum != nil && !v.sum.Verified() {
+		if v.lied != nil {
+			v.lied()
+		}
 		return mismatch(v.what, "the content does not have the digest %s", v.digest)
 	}
 	return io.EOF

@@ -113,12 +113,6 @@ func (s *Site) claim(number uint32) *call {
 		if i := int(number) - int(r.first); i >= 0 && i < len(r.calls) {
 			own = r.calls[i]
 		}
-		// Whoever fetched it may have ended between our look at the store and
-		// the entry of our call.
-		if own != nil && s.isLocal(s.Tree.Member(number)) {
-			f.drop(r, nil)
-			return own
-		}
 		s.used()
 		go r.do()
 		if own != nil {
@@ -243,7 +237,7 @@ func (r *run) transfer(ctx context.Context) error {
 		return err
 	}
 	defer body.Close()
-	return r.unpack(body, body.Offset, body.Length)
+	return r.unpack(body)
 }
 
 // open asks for the bytes of the run. A registry may send all of the blob in
@@ -255,18 +249,14 @@ func (r *run) open(ctx context.Context, blob digest.Digest, size int64) (*regist
 		last := s.Tree.Member(r.first + uint32(len(r.calls)) - 1)
 		return s.content.registry.Range(ctx, s.repo, blob, size, from, last.Offset+last.Size-from)
 	}
-	body, err := s.content.registry.Blob(ctx, s.repo, blob, size)
-	if err != nil {
-		return nil, err
-	}
-	return &registry.Body{ReadCloser: body, Length: size}, nil
+	return s.content.registry.Blob(ctx, s.repo, blob, size)
 }
 
-// unpack keeps the content of the members that lie in the length bytes of the
-// blob from at on. A damaged member does not spoil the others.
-func (r *run) unpack(body io.Reader, at, length int64) error {
+// unpack keeps the content of the members that lie in what came of the blob. A
+// damaged member does not spoil the others.
+func (r *run) unpack(body *registry.Body) error {
 	p := &r.site.plans[r.layer]
-	end := at + length
+	at, end := body.Offset, body.Offset+body.Length
 	for i := p.first; i < p.first+p.count; i++ {
 		m := r.site.Tree.Member(i)
 		if m.Offset < at || m.Offset+m.Size > end {
@@ -281,11 +271,24 @@ func (r *run) unpack(body io.Reader, at, length int64) error {
 			return broken
 		}
 		if index := int(i) - int(r.first); index >= 0 && index < len(r.calls) {
+			if errors.Is(err, layer.ErrFormat) && body.Reject() {
+				r.again(index)
+			}
 			r.site.content.fetches.end(r, index, err)
 		}
 		at = m.Offset + m.Size
 	}
 	return nil
+}
+
+// again fetches a member of a run once more, from somebody else.
+func (r *run) again(index int) {
+	if r.calls[index] == nil {
+		return
+	}
+	next := &run{site: r.site, layer: r.layer, first: r.first + uint32(index), calls: []*call{r.calls[index]}}
+	r.calls[index] = nil // and so does not end here
+	go next.do()
 }
 
 // unpack keeps the content of one member. What the store has no room for it

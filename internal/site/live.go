@@ -33,15 +33,12 @@ type Options struct {
 // each tag names right now. It is the only thing that changes over time. What
 // it learned it keeps, so that it can start while the registry is away.
 type Live struct {
-	registry  *registry.Client
-	refresh   time.Duration
-	loader    *loader
-	names     *names
-	absent    *absences
-	bad       *badVersions
-	checks    *budget // for requests that follow known tags
-	questions *questions
-	now       func() time.Time
+	registry *registry.Client
+	refresh  time.Duration
+	loader   *loader
+	names    *names
+	absent   *absences
+	now      func() time.Time
 
 	mu      sync.Mutex
 	tags    map[ref]*tag
@@ -51,13 +48,10 @@ type Live struct {
 	changed func(dir, name string)
 
 	wake   chan struct{} // holds one when something is to be kept
-	news   chan struct{} // holds one when a tag is to be checked now
 	listed chan struct{} // closed when the first try to list all repositories has ended
 
-	ctx    context.Context // of what goes on behind, until Close
-	stop   context.CancelFunc
-	wait   sync.WaitGroup
-	closed bool // nothing more is begun; mu guards it
+	stop context.CancelFunc
+	wait sync.WaitGroup
 }
 
 // ref is a tag of a repository.
@@ -83,11 +77,9 @@ func Open(o Options) *Live {
 	contents.companions = newCompanions(contents)
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
-		names: newNames(o.Repositories), absent: &absences{now: time.Now}, bad: &badVersions{now: time.Now},
-		checks: newBudget(checksPerSecond), questions: newQuestions(), now: time.Now,
-		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,
+		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
+		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, stop: stop,
 		wake:    make(chan struct{}, 1),
-		news:    make(chan struct{}, 1),
 		listed:  make(chan struct{}),
 		changed: func(string, string) {},
 	}
@@ -123,20 +115,8 @@ func (l *Live) WaitListed(ctx context.Context) {
 	}
 }
 
-// behind runs f apart from whoever asked. Close waits for it.
-func (l *Live) behind(f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closed {
-		l.wait.Go(f)
-	}
-}
-
 // Close ends all work and keeps what was learned.
 func (l *Live) Close() {
-	l.mu.Lock()
-	l.closed = true
-	l.mu.Unlock()
 	l.stop()
 	l.wait.Wait()
 	l.loader.keeping.Wait()
@@ -157,9 +137,8 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 		return l.lookupReference(ctx, path.Join(dir, name[:i]), name[i], name[i+1:])
 	}
 	full := path.Join(dir, name)
-	if l.names.isFolder(full) { // the repository wins
-		l.confirmSoon(full)
-		return Entry{}, nil
+	if l.names.isFolder(full) {
+		return Entry{}, nil // the repository wins
 	}
 	tagged, err := l.lookupTag(ctx, ref{dir, name})
 	if err == nil && (tagged.known || l.names.complete(catalogUsable)) {
@@ -180,16 +159,15 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 // absence gives err unless name is a folder above repositories, which only the
 // list of all of them can tell: at the start that is on its way.
 func (l *Live) absence(ctx context.Context, name string, err error) error {
-	if !registry.ValidRepository(name) {
-		return err
-	}
-	if err := l.awaitList(ctx); err != nil {
-		return err
+	select {
+	case <-l.listed:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	if l.names.isFolder(name) {
 		return nil
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && registry.ValidRepository(name) {
 		l.names.miss()
 	}
 	return err

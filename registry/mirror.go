@@ -1,0 +1,56 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// usableMirrors are those that have not failed lately.
+func (c *Client) usableMirrors() []*host {
+	if len(c.mirrors) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(c.mirrors), func(m *host) bool { return m.failing.holds(m.now()) })
+}
+
+// mirrorEnd is until when a mirror has to answer, so that there is time to ask
+// somebody else.
+func (h *host) mirrorEnd(end time.Time) time.Time {
+	if own := time.Now().Add(h.limits.mirror); own.Before(end) {
+		return own
+	}
+	return end
+}
+
+// blame has a mirror left alone for a while after an error, unless it only
+// lacks what was asked for.
+func (h *host) blame(err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	h.failing.until(h.now().Add(h.limits.failed))
+	slog.Warn("a mirror is of no use, the next is asked", "event", "mirror_failed", "mirror", h.name, "for", h.limits.failed, "err", err)
+}
+
+// fromMirrors reads a manifest from the first mirror that has it.
+func (c *Client) fromMirrors(ctx context.Context, repo, reference string) (Manifest, bool) {
+	end := time.Now().Add(c.limits.answer)
+	for _, m := range c.usableMirrors() {
+		doc, err := m.manifest(ctx, repo, reference, m.mirrorEnd(end))
+		switch {
+		case err == nil:
+			return doc, true
+		case ctx.Err() != nil:
+			return Manifest{}, false
+		case errors.Is(err, ErrMismatch):
+			m.failing.until(m.now().Add(m.limits.lied))
+		default:
+			m.blame(err)
+		}
+	}
+	return Manifest{}, false
+}

@@ -1,0 +1,199 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+func TestForbiddenAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"169.254.169.254": "link-local", "169.254.170.2": "link-local", "fe80::1": "link-local", "fe80::1%eth0": "link-local",
+		"::ffff:169.254.169.254": "link-local", "64:ff9b::a9fe:a9fe": "link-local", "::169.254.169.254": "link-local",
+		"fd00:ec2::254": "metadata", "100.100.100.200": "metadata", "168.63.129.16": "metadata",
+		"0.0.0.0": "unspecified", "::": "unspecified", "224.0.0.1": "link-local", "239.1.1.1": "multicast", "ff02::1": "link-local",
+		"10.0.0.1": "", "192.168.1.1": "", "127.0.0.1": "", "::1": "", "203.0.113.1": "", "2001:db8::1": "", "fd00::1": "",
+	} {
+		if got := forbidden(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: got %q, want %q", address, got, want)
+		}
+	}
+}
+
+// A name server under the control of whoever sends us on says what it likes.
+func TestANameDoesNotHideAnAddress(t *testing.T) {
+	d := newDialer(time.Second)
+	d.checked.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go answerDNS(theirs, [4]byte{169, 254, 169, 254})
+		return ours, nil
+	}}
+	_, err := d.dial(testContext(t), "tcp", "storage.example.org.:80")
+	if err == nil || !strings.Contains(err.Error(), "link-local address 169.254.169.254") {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+// answerDNS answers questions for addresses with one, over a stream.
+func answerDNS(conn net.Conn, address [4]byte) {
+	defer conn.Close()
+	for {
+		var size [2]byte
+		if _, err := io.ReadFull(conn, size[:]); err != nil {
+			return
+		}
+		packet := make([]byte, int(size[0])<<8|int(size[1]))
+		if _, err := io.ReadFull(conn, packet); err != nil {
+			return
+		}
+		var m dnsmessage.Message
+		if m.Unpack(packet) != nil || len(m.Questions) != 1 {
+			return
+		}
+		m.Response = true
+		m.Additionals = nil
+		if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
+			m.Answers = []dnsmessage.Resource{{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
+				Body:   &dnsmessage.AResource{A: address},
+			}}
+		}
+		packet, err := m.Pack()
+		if err != nil {
+			return
+		}
+		conn.Write(append([]byte{byte(len(packet) >> 8), byte(len(packet))}, packet...))
+	}
+}
+
+// What listens on this machine is not for a registry elsewhere to ask.
+func TestOnlyALocalRegistrySendsUsToThisMachine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := newDialer(time.Second)
+	d.trust("registry.example.org", "https")
+	if conn, err := d.dial(testContext(t), "tcp", l.Addr().String()); err == nil || !strings.Contains(err.Error(), "loopback") {
+		t.Errorf("from elsewhere: got %v, %v, want a refusal", conn, err)
+	}
+	d.trust("localhost:5000", "http")
+	conn, err := d.dial(testContext(t), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatalf("from this machine: %v", err)
+	}
+	conn.Close()
+}
+
+func TestProxiesAreTrustedAndNotQuoted(t *testing.T) {
+	for proxy, want := range map[string]string{
+		"": "", "http://me:S3CR3T@127.0.0.1:3128": "127.0.0.1:3128", "proxy:8080": "proxy:8080", "proxy": "proxy:80", "socks5://proxy": "proxy:1080",
+	} {
+		d := newDialer(time.Second)
+		if err := d.trustProxy(proxy); err != nil || want != "" && !d.trusted[want] {
+			t.Errorf("%s: got %v, %v, want %s", proxy, d.trusted, err, want)
+		}
+	}
+	for _, proxy := range []string{"http://me:S3CR3T@host:x y", "http://me:S3CR3T@", "me:S3CR3T@host:%zz"} {
+		if err := newDialer(time.Second).trustProxy(proxy); err == nil || strings.Contains(err.Error(), "S3CR3T") {
+			t.Errorf("%s: got %v, want an error without the password", proxy, err)
+		}
+	}
+}
+
+// To net/http another port is the same host, and a name below its own too.
+func TestOtherPortsOfAHostSeeNoCredentials(t *testing.T) {
+	h := &host{scheme: "https", name: "example.org"}
+	for address, want := range map[string]bool{
+		"https://example.org/v2/": true, "https://example.org:443/v2/": true,
+		"https://example.org:444/": false, "http://example.org/": false, "https://storage.example.org/": false, "https://example.org.evil/": false,
+	} {
+		var seen string
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := authorized{roundTrip(func(r *http.Request) { seen = r.Header.Get("Authorization") }), h, "Basic x"}
+		a.RoundTrip(&http.Request{URL: u, Header: http.Header{}})
+		if got := seen != ""; got != want {
+			t.Errorf("%s: got %v, want %v", address, got, want)
+		}
+	}
+}
+
+type roundTrip func(*http.Request)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	f(r)
+	return nil, errors.New("nobody is there")
+}
+
+// A cache before the registry hands out a signed address that is too old.
+func TestAnExpiredSignatureIsAskedForAgain(t *testing.T) {
+	var redirects, refusals atomic.Int32
+	expired := int32(1)
+	storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("sig") == "S3CR3T-1" {
+			refusals.Add(1)
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, "<Error><Code>AccessDenied</Code><SignatureProvided>S3CR3T-1</SignatureProvided></Error>")
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(blobText))
+	}))
+	t.Cleanup(storage.Close)
+	c := lie(t, func(w http.ResponseWriter, _ *http.Request) {
+		sig := "S3CR3T-2"
+		if redirects.Add(1) <= atomic.LoadInt32(&expired) {
+			sig = "S3CR3T-1"
+		}
+		w.Header().Set("Location", storage.URL+"/blob?sig="+sig)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
+	body, err := c.Range(testContext(t), "app", blobDigest, blobSize, 10, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readBody(t, body); err != nil || got != blobText[10:30] || refusals.Load() != 1 {
+		t.Errorf("got %q, %v after %d refusals", got, err, refusals.Load())
+	}
+	atomic.StoreInt32(&expired, 1000)
+	redirects.Store(0)
+	_, err = c.Range(testContext(t), "app", blobDigest, blobSize, 10, 20)
+	if !errors.Is(err, ErrUnavailable) || redirects.Load() != 2 || strings.Contains(err.Error(), "S3CR3T") {
+		t.Errorf("expired for ever: got %v after %d requests, want ErrUnavailable after 2 and no signature", err, redirects.Load())
+	}
+}
+
+func TestCertificatesAreVerifiedUnlessTheUserSaysOtherwise(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"tags": ["v1"]}`) }))
+	s.Config.ErrorLog = log.New(&bytes.Buffer{}, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	_, err := newClient(t, s.URL).Tags(testContext(t), "app")
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "--ca-file") {
+		t.Errorf("got %v, want ErrUnavailable with advice", err)
+	}
+	for name, opt := range map[string]Option{"the authority": WithRoots(pool), "no verification": WithoutVerification()} {
+		if got, err := newClient(t, s.URL, opt).Tags(testContext(t), "app"); err != nil || len(got) != 1 {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
