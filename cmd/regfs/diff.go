@@ -21,6 +21,7 @@ import (
 
 func diffCommand() *cobra.Command {
 	host, asJSON := registry.DefaultHost, false
+	var access cli.RegistryFlags
 	c := &cobra.Command{
 		Use:   "diff REF REF",
 		Short: "Tell which files differ between two versions",
@@ -34,10 +35,15 @@ Exit codes: 0 whether or not they differ, 4 no such version, 5 not allowed,
 		Example: "  regfs diff my-app:v1 my-app:v2\n  regfs diff registry.example.org/docs:latest registry.example.org/docs:next --json",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return diff(c.Context(), host, args, asJSON, c.OutOrStdout(), c.ErrOrStderr())
+			opts, err := access.Options(warnInsecure)
+			if err != nil {
+				return err
+			}
+			return diff(c.Context(), host, opts, args, asJSON, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	c.Flags().StringVar(&host, "registry", host, "host[:port] of the registry of a REF that names none; http://… forces plain HTTP")
+	access.Add(c.Flags())
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	return c
 }
@@ -48,7 +54,7 @@ type side struct {
 	version site.Version
 }
 
-func diff(ctx context.Context, host string, args []string, asJSON bool, stdout, stderr io.Writer) error {
+func diff(ctx context.Context, host string, opts []registry.Option, args []string, asJSON bool, stdout, stderr io.Writer) error {
 	var sides [2]side
 	for i, arg := range args {
 		ref, err := parseVersion(host, arg)
@@ -57,7 +63,7 @@ func diff(ctx context.Context, host string, args []string, asJSON bool, stdout, 
 		}
 		sides[i].ref = ref
 	}
-	if err := readSides(ctx, &sides); err != nil {
+	if err := readSides(ctx, opts, &sides); err != nil {
 		return err
 	}
 	for _, s := range sides {
@@ -91,7 +97,7 @@ func parseVersion(host, arg string) (registry.Reference, error) {
 
 // readSides reads both versions at once, with one client where they are of one
 // registry.
-func readSides(ctx context.Context, sides *[2]side) error {
+func readSides(ctx context.Context, opts []registry.Option, sides *[2]side) error {
 	clients := map[string]*registry.Client{}
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range sides {
@@ -99,7 +105,7 @@ func readSides(ctx context.Context, sides *[2]side) error {
 		client := clients[s.ref.Host]
 		if client == nil {
 			var err error
-			if client, err = registry.New(s.ref.Host); err != nil {
+			if client, err = registry.New(s.ref.Host, opts...); err != nil {
 				return cli.WithCode(cli.ExitUsage, err)
 			}
 			defer client.CloseIdle()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,8 @@ const minCache = 64 << 20
 // mountFlags are the flags of regfs mount.
 type mountFlags struct {
 	registry   string
+	mirrors    []string
+	access     cli.RegistryFlags
 	cache      string
 	cacheSize  cli.Size
 	repos      []string
@@ -59,6 +62,8 @@ while the registry is away.`,
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.registry, "registry", "localhost:5000", "host[:port] of the registry; http://… forces plain HTTP")
+	flags.StringSliceVar(&f.mirrors, "mirror", nil, "host[:port][/prefix] of a mirror, asked for content before the registry (repeatable)")
+	f.access.Add(flags)
 	flags.StringVar(&f.cache, "cache", defaultCache(), "folder for what was read")
 	flags.Var(&f.cacheSize, "cache-size", "how much the cache may hold")
 	flags.StringSliceVar(&f.repos, "repo", nil, "show only this repository, or those that match a pattern such as 'team/*' (repeatable)")
@@ -121,6 +126,21 @@ func inside(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
+func warnInsecure(text string) { slog.Warn(text, "event", "insecure") }
+
+// client is who speaks with the registry and its mirrors.
+func (f *mountFlags) client() (*registry.Client, error) {
+	opts, err := f.access.Options(warnInsecure)
+	if err != nil {
+		return nil, err
+	}
+	client, err := registry.New(f.registry, append(opts, registry.WithMirrors(f.mirrors...))...)
+	if err != nil {
+		return nil, cli.WithCode(cli.ExitUsage, err)
+	}
+	return client, nil
+}
+
 // mount serves until ctx ends or somebody unmounts.
 func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) error {
 	if err := f.check(point); err != nil {
@@ -130,9 +150,9 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	client, err := registry.New(f.registry)
+	client, err := f.client()
 	if err != nil {
-		return cli.WithCode(cli.ExitUsage, err)
+		return err
 	}
 	store, err := openStore(f.cache, int64(f.cacheSize))
 	if err != nil {

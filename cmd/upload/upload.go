@@ -26,6 +26,7 @@ type upload struct {
 	images  string
 	version string
 	to      registry.Reference
+	access  cli.RegistryFlags
 	json    bool
 }
 
@@ -48,6 +49,7 @@ func command() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&u.images, "images", "images", "folder with the layouts of all versions")
+	u.access.Add(cmd.Flags())
 	cmd.Flags().BoolVar(&u.json, "json", false, "print the result as JSON")
 	return cmd
 }
@@ -79,7 +81,11 @@ func (u *upload) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return cli.WithCode(cli.ExitNotFound, u.noVersion(dir))
 	}
-	client, err := registry.New(u.to.Host)
+	opts, err := u.access.Options(func(s string) { fmt.Fprintln(stderr, "warning:", s) })
+	if err != nil {
+		return err
+	}
+	client, err := registry.New(u.to.Host, opts...)
 	if err != nil {
 		return err
 	}
