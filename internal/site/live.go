@@ -38,6 +38,7 @@ type Live struct {
 	loader   *loader
 	names    *names
 	absent   *absences
+	aliases  *aliases
 	now      func() time.Time
 
 	mu      sync.Mutex
@@ -77,7 +78,7 @@ func Open(o Options) *Live {
 	contents.companions = newCompanions(contents)
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
-		names: newNames(o.Repositories), absent: &absences{now: time.Now}, now: time.Now,
+		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, stop: stop,
 		wake:    make(chan struct{}, 1),
 		listed:  make(chan struct{}),
@@ -91,6 +92,7 @@ func Open(o Options) *Live {
 	l.wait.Go(func() { l.follow(ctx) })
 	l.wait.Go(func() { l.saveChanges(ctx) })
 	l.wait.Go(func() { l.followCatalog(ctx) })
+	l.wait.Go(func() { l.followAliases(ctx) })
 	l.wait.Go(func() { contents.companions.run(ctx) })
 	for _, p := range l.pinned {
 		l.wait.Go(func() { l.keepPinned(ctx, p) })
@@ -173,14 +175,23 @@ func (l *Live) absence(ctx context.Context, name string, err error) error {
 	return err
 }
 
-// lookupReference resolves repo@digest, repo@tag and repo:tag, which no
+// lookupReference resolves repo@digest, repo@tag, repo@alias and repo:tag, which no
 // repository's name can collide with.
 func (l *Live) lookupReference(ctx context.Context, repo string, sep byte, reference string) (Entry, error) {
 	if d, err := digest.Parse(reference); err == nil && sep == '@' {
 		s, err := l.lookupDigest(ctx, pin{repo, d})
 		return Entry{Site: s, Fixed: true}, err
 	}
-	tagged, err := l.lookupTag(ctx, ref{repo, reference})
+	r := ref{repo, reference}
+	if sep == '@' && l.aliases.has(r) {
+		s, err := l.lookupAlias(ctx, r)
+		return Entry{Site: s}, err
+	}
+	tagged, err := l.lookupTag(ctx, r)
+	if sep == '@' && errors.Is(err, fs.ErrNotExist) && l.names.allowed(repo) && isAlias(reference) {
+		s, err := l.lookupAlias(ctx, r)
+		return Entry{Site: s}, err
+	}
 	return Entry{Site: tagged.site}, err
 }
 

@@ -25,6 +25,7 @@ type memory struct {
 	Repositories []string      `json:"repositories"`
 	Tags         []memoryTag   `json:"tags"`
 	Fixed        []memoryFixed `json:"fixed"`
+	Aliases      []memoryAlias `json:"aliases,omitempty"`
 }
 
 const memoryVersion = 1
@@ -40,6 +41,12 @@ type memoryFixed struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
 	Chosen     digest.Digest `json:"chosen"`
+}
+
+type memoryAlias struct {
+	Repository string `json:"repository"`
+	Alias      string `json:"alias"`
+	Tag        string `json:"tag"`
 }
 
 // memoryName is the document for one registry; several may share a store.
@@ -64,6 +71,11 @@ func (l *Live) restore() {
 	for _, t := range m.Tags {
 		if l.names.allowed(t.Repository) && registry.ValidTag(t.Tag) && t.Chosen.Validate() == nil && t.Top.Validate() == nil {
 			l.tags[ref{t.Repository, t.Tag}] = &tag{top: t.Top, chosen: t.Chosen}
+		}
+	}
+	for _, a := range m.Aliases {
+		if l.names.allowed(a.Repository) && isAlias(a.Alias) && registry.ValidTag(a.Tag) {
+			l.aliases.restore(ref{a.Repository, a.Alias}, a.Tag)
 		}
 	}
 	for _, f := range m.Fixed {
@@ -135,6 +147,9 @@ func (l *Live) memory() (memory, bool) {
 	}
 	for p, f := range l.fixed {
 		m.Fixed = append(m.Fixed, memoryFixed{p.repo, p.digest, f.chosen})
+	}
+	for r, tag := range l.aliases.all() {
+		m.Aliases = append(m.Aliases, memoryAlias{r.repo, r.tag, tag})
 	}
 	slices.SortFunc(m.Tags, func(a, b memoryTag) int {
 		return cmp.Or(cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Tag, b.Tag))

@@ -227,6 +227,9 @@ func (l *Live) announce(r ref) {
 	changed(dir, base+":"+r.tag)
 	changed(dir, base+"@"+r.tag)
 	changed(HostsFolder, hostname.Label(r.repo, r.tag))
+	for _, a := range l.aliases.of(r) {
+		l.announceAlias(a)
+	}
 }
 
 func (r ref) String() string { return r.repo + ":" + r.tag }
