@@ -27,7 +27,7 @@ out of the folder; names that begin with ".wh.", that are longer than 255 bytes,
 or that are not UTF-8; paths of more than 4095 bytes; a folder with no file.
 
 Warned about: URLs in src, href and srcset of HTML pages that begin with a slash,
-because a site is served below /REPOSITORY/VERSION/; names that differ only in
+because a site is also served below /REPOSITORY/VERSION/; names that differ only in
 case; links to nothing that is packed.
 
 # How the site wants to be served
@@ -36,6 +36,11 @@ A file site.json beside the folder, or another that --config names, says how the
 site wants to be served, and is stored with it; see docs/site.md. A value that
 makes no sense is refused with its line. A key that this version does not know
 is stored, and warned about.
+
+Files _redirects and _headers in the root of the folder, in the language on which
+Netlify and Cloudflare Pages agree, are read, checked and stored with it too, and
+not packed. Warned about: rules that can never count, that lead to nothing, or
+that need nginx/rules.conf.
 
 # Flags
 

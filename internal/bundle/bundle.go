@@ -111,7 +111,9 @@ func Write(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer f.close()
-	f.settings = settings
+	if f.settings, err = f.withRules(settings); err != nil {
+		return Result{}, err
+	}
 	f.progress = o.Progress
 
 	s, err := newStaging(o.Out)
@@ -123,7 +125,7 @@ func Write(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	index, err := s.addDocuments(o, settings, packed)
+	index, err := s.addDocuments(o, f.settings, packed)
 	if err != nil {
 		return Result{}, err
 	}

@@ -38,6 +38,7 @@ func settings(o Options) (manifest.Settings, error) {
 		if s, problems = manifest.ParseSettings(data); problems != nil {
 			return s, configError(o.Config, problems)
 		}
+		mark(s, shownName(o.Config))
 	}
 	if o.SPA != nil {
 		s.SPA = *o.SPA

@@ -12,6 +12,7 @@ import (
 
 	"github.com/regfs/regfs/internal/layer"
 	"github.com/regfs/regfs/internal/manifest"
+	"github.com/regfs/regfs/internal/rules"
 )
 
 // folder is what of a folder is to be packed.
@@ -24,7 +25,9 @@ type folder struct {
 	openName string   // of the folder whose files are being opened
 	openDir  *os.Root // that folder; nil before the first
 
-	settings manifest.Settings
+	settings  manifest.Settings
+	ruleFiles []string         // those that are there of _redirects and _headers
+	written   []rules.Redirect // all redirects as they were written
 
 	refused refusals
 	left    places // where out was left out
@@ -112,6 +115,10 @@ func (f *folder) scanEntry(dir *os.Root, p string, rules ignoreRules) error {
 	}
 	if info.IsDir() && f.out != nil && os.SameFile(info, f.out) {
 		f.left.add(shownName(p))
+		return nil
+	}
+	if isRuleFile(p, info.Mode()) {
+		f.ruleFiles = append(f.ruleFiles, p)
 		return nil
 	}
 	if why := refuseName(p); why != "" {

@@ -16,8 +16,11 @@ func (f *folder) warnings() []Warning {
 			w = append(w, Warning{fmt.Sprintf(text, n), p.shown, p.more})
 		}
 	}
-	add("URLs that begin with a slash (%d): the site will be below /REPOSITORY/VERSION/, write them relative to the page", f.pages.rootRelative)
+	add("URLs that begin with a slash (%d): they work where the site has a host of its own; below /REPOSITORY/VERSION/ a browser is sent on by the page that it comes from, which costs a request each, so write them relative to the page where you can", f.pages.rootRelative)
 	add("keys of the configuration that this version does not know (%d): they are stored and do nothing", f.unknownKeys())
+	add("rules that can never count, or lead to nothing (%d)", f.emptyRules())
+	add("rules that only work where nginx/rules.conf is used (%d): without it a redirect from one path is a page that leads on, and the others do nothing", f.rulesForEndpoint())
+	add("headers that nginx/rules.conf does not send as it comes (%d): it needs two lines more for each", f.unsentHeaders())
 	add("names that differ only in case (%d): some file systems hold only one of the two, rename one", f.caseTwins())
 	add("symbolic links to nothing that is packed (%d)", f.danglingLinks())
 	add("left out, because the result goes there (%d)", f.left)

@@ -74,6 +74,12 @@ func (c Config) Encode() ([]byte, error) {
 	if c.SPA {
 		o.add(keySPA, true)
 	}
+	if len(c.Redirects) > 0 {
+		o.add(keyRedirects, c.Redirects)
+	}
+	if len(c.Headers) > 0 {
+		o.add(keyHeaders, c.Headers)
+	}
 	for _, key := range slices.Sorted(maps.Keys(c.Other)) {
 		o.add(key, c.Other[key])
 	}

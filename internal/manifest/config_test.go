@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/regfs/regfs/internal/rules"
 )
 
 func TestConfigStaysInsideTheLayer(t *testing.T) {
@@ -31,6 +33,30 @@ func TestEncodeGolden(t *testing.T) {
 		{"what is at its default", `{"spa": false, "$schema": "docs/site.schema.json"}`, ``},
 		{"spa", `{"spa":true}`, `,
   "spa": true`},
+		{"rules", `{"headers": [{"values": {"x-frame-options": "DENY", "Link": "</a>; rel=preload"}, "for": "/*"}],
+			"redirects": [{"to": "/b?x&y", "from": "/a"}, {"from": "/app/*", "to": "/app/:splat.html", "status": 200, "force": true}]}`, `,
+  "redirects": [
+    {
+      "from": "/a",
+      "to": "/b?x&y",
+      "status": 301
+    },
+    {
+      "from": "/app/*",
+      "to": "/app/:splat.html",
+      "status": 200,
+      "force": true
+    }
+  ],
+  "headers": [
+    {
+      "for": "/*",
+      "values": {
+        "Link": "</a>; rel=preload",
+        "X-Frame-Options": "DENY"
+      }
+    }
+  ]`},
 		{"keys of others, in order, as they were", `{"zoo": {"b": 1.50, "a": "<&\u00e9>"}, "spa": true, "Spa": [ ], "": null}`, `,
   "spa": true,
   "": null,
@@ -68,6 +94,18 @@ func TestProblemsOfSettingsHaveLines(t *testing.T) {
 		{"{\"spa\": 1,\n\"spa\": true}", []string{"1: spa: 1 is neither true nor false", "2: spa: is there twice"}},
 		{"{\n\"x\":1, \"x\"\n:2}", []string{"3: x: is there twice"}},
 		{"{\"rootDir\": \"app\"}", []string{"1: rootDir: is filled in when the site is packed: leave it out"}},
+		{"{\"redirects\": {}}", []string{"1: redirects: {} is not a list"}},
+		{"{\"redirects\": [\n1,\n{\"from\": 7,\n\"to\": \"/b\", \"status\": 301.5}]}",
+			[]string{"2: redirects[0]: 1 is not an object", "3: redirects[1].from: 7 is not a string", "4: redirects[1].status: 301.5 is not a whole number"}},
+		{"{\"redirects\": [\n{\"from\": \"/a\", \"to\": \"/b\"},\n{\"from\": \"/a\", \"to\": \"b\"}]}",
+			[]string{"3: redirects[1]: b: a target is a path that begins with a slash, or a URL that begins with https:// or http://"}},
+		{"{\"redirects\": [{\"from\": \"/a\", \"to\": \"/b\",\n\"country\": \"de\"}]}",
+			[]string{"2: redirects[0].country: is not supported: a redirect has from, to, status and force"}},
+		{"{\"headers\": [{\"for\": \"/*\",\n\"values\": {\"Set-Cookie\": \"a=b\"}}]}",
+			[]string{"1: headers[0]: Set-Cookie cannot be set: sites of one host share their cookies"}},
+		{"{\"headers\": [{\"for\": \"/*\",\n\"values\": [], \"if\": 1}]}",
+			[]string{"2: headers[0].values: [] is not an object", "2: headers[0].if: is not supported: a rule has for and values"}},
+		{"{\"headers\":\n[{\"for\": \"/*\"}]}", []string{"2: headers[0]: /* has no headers"}},
 		{"{\"mediaType\": 1}", []string{"1: mediaType: is filled in when the site is packed: leave it out"}},
 		{`{"x": "` + strings.Repeat("x", MaxConfigSize) + `"}`, []string{fmt.Sprintf("1: %d bytes, more than %d", MaxConfigSize+9, MaxConfigSize)}},
 	} {
@@ -92,9 +130,33 @@ func TestReadersTakeWhatMakesSense(t *testing.T) {
 	if err != nil || !c.SPA || problems != nil {
 		t.Errorf("got %+v, %v, %v; want spa and no problem", c, problems, err)
 	}
+	c, problems, err = ParseConfig([]byte(`{"redirects": [{"from": "/a", "to": "/b", "if": 1}, {"from": "/c", "to": "/d"}, 7],
+		"headers": [{"for": "/*", "values": {"Set-Cookie": "a=b"}}, {"for": "/a", "values": {"X-A": "b"}}]}`))
+	if err != nil || len(problems) != 3 || len(c.Redirects) != 1 || c.Redirects[0].From != "/c" || len(c.Headers) != 1 || c.Headers[0].For != "/a" {
+		t.Errorf("got %+v, %v, %v; want the rules that make sense", c, problems, err)
+	}
 	for _, doc := range []string{"", "[]", "7", `{"rootDir": "app"`, `{} x`, `{"spa": true}` + strings.Repeat(" ", MaxConfigSize)} {
 		if c, _, err := ParseConfig([]byte(doc)); err == nil {
 			t.Errorf("%.40q: got %+v, want an error", doc, c)
+		}
+	}
+}
+
+func TestRulesOfStrangersAreBounded(t *testing.T) {
+	many := func(n int, item string) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
+	for _, c := range []struct {
+		key, list string
+		want      int
+	}{
+		{"redirects", many(rules.MaxRedirects, `{"from":"/a","to":"/b"}`), rules.MaxRedirects},
+		{"redirects", many(rules.MaxRedirects+9, `{"from":"/a","to":"/b"}`), rules.MaxRedirects},
+		{"redirects", many(rules.MaxPatterns+9, `{"from":"/*","to":"/b"}`), rules.MaxPatterns},
+		{"headers", many(rules.MaxHeaders+9, `{"for":"/a","values":{"X-A":"b"}}`), rules.MaxHeaders},
+		{"headers", many(rules.MaxHeaders, `{"for":"/*","values":{"X-A":"`+strings.Repeat("b", 1000)+`"}}`), 0},
+	} {
+		got, problems, err := ParseConfig([]byte(`{"` + c.key + `":` + c.list + `}`))
+		if n := len(got.Redirects) + len(got.Headers); err != nil || n != c.want || len(problems) > 9 {
+			t.Errorf("%.80s: got %d rules, %d problems, %v; want %d rules", c.list, n, len(problems), err, c.want)
 		}
 	}
 }
@@ -110,6 +172,7 @@ func TestBlobsThatReadersRefuseAreNotMade(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"mediaType": "x", "rootDir": "app"}`))
 	f.Add([]byte(`{"rootDir": "", "spa": true, "x": [1, {"y": 1e400}], "x": 2}`))
+	f.Add([]byte(`{"redirects": [{"from": "/a/:b/*", "to": "/:splat?x=:b", "status": 302}, 7], "headers": [{"for": "/*", "values": {"x-a": "b", "X-A": 1}}]}`))
 	f.Add([]byte("{\"spa\":\n\"yes\", \"SPA\": true}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ParseSettings(data)

@@ -32,32 +32,50 @@ func objectIn(data []byte) ([]member, error) {
 }
 
 func object(d *json.Decoder) ([]member, error) {
+	return members(d, '{', errNotObject)
+}
+
+// members reads an object or a list; the values of a list have no keys.
+func members(d *json.Decoder, open json.Delim, notOne error) ([]member, error) {
 	switch t, err := d.Token(); {
 	case errors.Is(err, io.EOF):
-		return nil, errNotObject
+		return nil, notOne
 	case err != nil:
 		return nil, err
-	case t != json.Delim('{'):
-		return nil, errNotObject
+	case t != open:
+		return nil, notOne
 	}
-	var keys []member
+	var all []member
 	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
+		var m member
+		if open == '{' {
+			key, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			m.key = key.(string) // a decoder gives nothing else in a key's place
 		}
-		m := member{key: key.(string)} // a decoder gives nothing else in a key's place
 		if err := d.Decode(&m.value); err != nil {
 			return nil, err
 		}
 		m.at = int(d.InputOffset()) - len(m.value)
-		keys = append(keys, m)
+		all = append(all, m)
 	}
 	_, err := d.Token()
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return keys, err
+	return all, err
+}
+
+// in gives what is in the value of m, an object or a list: open is its first
+// byte. ok tells whether it is one.
+func (m member) in(open json.Delim) (all []member, ok bool) {
+	all, err := members(json.NewDecoder(bytes.NewReader(m.value)), open, errNotObject)
+	for i := range all {
+		all[i].at += m.at
+	}
+	return all, err == nil
 }
 
 // lines finds the number of a line. It holds the offsets at which lines begin.

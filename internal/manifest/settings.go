@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/regfs/regfs/internal/rules"
 )
 
 // The keys of a configuration. docs/site.schema.json describes what they hold.
@@ -14,6 +16,8 @@ const (
 	keyRootDir   = "rootDir"
 	keySchema    = "$schema" // where editors find the schema; not stored
 	keySPA       = "spa"
+	keyRedirects = "redirects"
+	keyHeaders   = "headers"
 )
 
 // Settings are how a site wants to be served. The zero value is what one gets
@@ -22,6 +26,11 @@ type Settings struct {
 	// SPA has navigations to what is not there answered with the page that a
 	// single-page application starts from.
 	SPA bool `json:"spa,omitempty"`
+
+	// Redirects and Headers are rules in the order in which they count. Each has
+	// passed its Check.
+	Redirects []rules.Redirect `json:"redirects,omitempty"`
+	Headers   []rules.Headers  `json:"headers,omitempty"`
 
 	// Other are the keys that this version does not know, as they were found.
 	Other map[string]json.RawMessage `json:"-"`
@@ -62,7 +71,8 @@ func ParseSettings(data []byte) (Settings, []Problem) {
 // settingsReader reads settings and gathers what is wrong with them.
 type settingsReader struct {
 	lines    lines
-	strict   bool // what the packer fills in is a problem
+	strict   bool   // what the packer fills in is a problem
+	within   string // what the keys that are read are in, such as "redirects[3]"
 	problems []Problem
 }
 
@@ -87,6 +97,10 @@ func (r *settingsReader) setting(s *Settings, m member) {
 	switch m.key {
 	case keySPA:
 		s.SPA = r.boolean(m)
+	case keyRedirects:
+		s.Redirects = r.redirects(m)
+	case keyHeaders:
+		s.Headers = r.headers(m)
 	case keySchema:
 	case keyMediaType, keyRootDir:
 		if r.strict {
@@ -105,7 +119,7 @@ func (r *settingsReader) boolean(m member) bool {
 	case "true", "false":
 		return m.value[0] == 't'
 	}
-	r.problem(m.at, m.key, "%s is neither true nor false", shownValue(m.value))
+	r.problem(m.at, r.name(m), "%s is neither true nor false", shownValue(m.value))
 	return false
 }
 

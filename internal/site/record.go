@@ -26,7 +26,7 @@ type record struct {
 
 // recordVersion changes when more of a configuration is understood: what an
 // older version kept lacks it, and is made again.
-const recordVersion = 2
+const recordVersion = 3
 
 // newRecord is what a manifest and its configuration say of a site.
 func newRecord(d digest.Digest, m *v1.Manifest, config []byte) (record, error) {

@@ -1,11 +1,13 @@
 package site
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/manifest"
+	"github.com/regfs/regfs/internal/rules"
 	"github.com/regfs/regfs/internal/tree"
 )
 
@@ -24,6 +26,9 @@ type Site struct {
 	root    string       // folder of the layers that is the site's root
 	warning string       // what is odd about it, for people
 	isKept  atomic.Bool  // the store has its tree
+
+	rulesOnce sync.Once
+	rules     *rules.Set
 }
 
 // newSite ties a tree to the repository from which its content can be read.
