@@ -50,8 +50,12 @@ func (c *changes) add(f func(*fuse.Server)) {
 }
 
 // Changed says that name in the folder dir of the namespace means something
-// else now. The next lookup finds the new; what is open stays as it is.
+// else now. The next lookup finds the new, and so does the next listing of dir;
+// what is open stays as it is.
 func (f *FS) Changed(dir, name string) {
+	if n, ok := f.inodes.get(folderID(dir)); ok {
+		n.made.listing.drop()
+	}
 	f.changes.add(func(s *fuse.Server) { s.EntryNotify(uint64(folderID(dir)), name) })
 }
 

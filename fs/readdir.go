@@ -122,6 +122,13 @@ type listing struct {
 	at    time.Time
 }
 
+// drop has the folder listed anew.
+func (l *listing) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at = time.Time{}
+}
+
 // listed is a name and its offset, which is a hash of it: names that come and go
 // while somebody lists do not move the others.
 type listed struct {

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -108,10 +109,11 @@ func operation(cancel <-chan struct{}, budget time.Duration) (context.Context, c
 
 // fail turns an error into what the kernel is told. It is logged here, once,
 // since the kernel keeps no text; that something does not exist, and that
-// somebody stopped waiting, is nobody's news.
+// somebody stopped waiting, is nobody's news. Of names that are not asked for
+// there may be thousands a second, of which the namespace tells as a whole.
 func fail(op, path string, err error) fuse.Status {
 	status := fuse.Status(errno(err))
-	if status != fuse.ENOENT && status != fuse.EINTR {
+	if status != fuse.ENOENT && status != fuse.EINTR && !errors.Is(err, site.ErrBusy) {
 		slog.Error(op, "event", "failed", "path", path, "errno", status.String(), "err", err)
 	}
 	return status

@@ -116,10 +116,16 @@ func (h *host) readManifest(ctx context.Context, r *request, want digest.Digest,
 // Head returns the digest that a tag has now, without its manifest where the
 // registry can do that. Its errors are those of Manifest.
 func (c *Client) Head(ctx context.Context, repo, tag string) (digest.Digest, error) {
+	return c.HeadSince(ctx, repo, tag, "")
+}
+
+// HeadSince is Head for a tag that had the digest known, or "". A registry that
+// can say that it has it still need not look for more.
+func (c *Client) HeadSince(ctx context.Context, repo, tag string, known digest.Digest) (digest.Digest, error) {
 	if err := checkTag(tag); err != nil {
 		return "", err
 	}
-	d, err := c.head(ctx, repo, tag, scope{repository: repo})
+	d, err := c.headSince(ctx, repo, tag, known, scope{repository: repo})
 	if err != nil || d != "" {
 		return d, err
 	}
@@ -130,21 +136,32 @@ func (c *Client) Head(ctx context.Context, repo, tag string) (digest.Digest, err
 // head is a HEAD of a tag or digest. The digest is "" when the registry does
 // not say it, or takes no HEAD.
 func (h *host) head(ctx context.Context, repo, reference string, s scope) (digest.Digest, error) {
+	return h.headSince(ctx, repo, reference, "", s)
+}
+
+func (h *host) headSince(ctx context.Context, repo, reference string, known digest.Digest, s scope) (digest.Digest, error) {
 	r, _, err := manifestRequest(http.MethodHead, repo, reference)
 	if err != nil {
 		return "", err
 	}
 	r.scope = s
 	r.want = []int{http.StatusOK, http.StatusMethodNotAllowed, http.StatusNotImplemented}
+	if known != "" { // the digest is what registries take for the ETag
+		r.header.Set("If-None-Match", `"`+known.String()+`"`)
+		r.want = append(r.want, http.StatusNotModified)
+	}
 	res, err := h.do(ctx, r)
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return "", nil
+	switch res.StatusCode {
+	case http.StatusOK:
+		return h.announced(r, res)
+	case http.StatusNotModified:
+		return known, nil
 	}
-	return h.announced(r, res)
+	return "", nil
 }
 
 // manifestRequest checks what is asked for; want is the digest when reference

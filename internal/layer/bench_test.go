@@ -19,7 +19,7 @@ func BenchmarkReadTOC(b *testing.B) {
 		headers = append(headers, file(fmt.Sprintf("app/dir%02d/file-%04d.html", i%80, i), fmt.Sprint("content ", i)))
 	}
 	blob, toc := estargzOf(b, tarOf(b, headers...), 4<<20, 64<<10)
-	off, err := ParseFooter(blob[len(blob)-FooterSize:])
+	off, _, err := ParseFooter(blob[len(blob)-FooterSize:])
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -293,6 +293,17 @@ func (j *jsonReader) skipNested(left int) error {
 	return nil
 }
 
+// finish wants nothing more to come.
+func (j *jsonReader) finish() error {
+	switch c, err := j.next(); {
+	case err == nil:
+		return fmt.Errorf("%w: JSON: %q follows its end", ErrFormat, c)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	return nil
+}
+
 // malformed gives an error of reading its kind: where JSON should go on, the
 // end of the stream is no end.
 func malformed(err error) error {

@@ -127,7 +127,7 @@ func scanAs(format string) func(*testing.T, *tree.Builder, []byte, kept) func(*t
 func readEStargz(chunk, minChunk int) func(*testing.T, *tree.Builder, []byte, kept) func(*tree.Tree) {
 	return func(t *testing.T, b *tree.Builder, archive []byte, k kept) func(*tree.Tree) {
 		blob, toc := estargzOf(t, archive, chunk, minChunk)
-		off, err := ParseFooter(blob[len(blob)-FooterSize:])
+		off, _, err := ParseFooter(blob[len(blob)-FooterSize:])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func TestDevicesAreLeftOut(t *testing.T) {
 
 func TestDamageIsFoundBeforeAnyByteLeaves(t *testing.T) {
 	blob, toc := estargzOf(t, tarOf(t, file("a", strings.Repeat("a", 5000)), file("b", strings.Repeat("b", 5000))), 4096, 0)
-	off, err := ParseFooter(blob[len(blob)-FooterSize:])
+	off, _, err := ParseFooter(blob[len(blob)-FooterSize:])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,9 @@ package layer
 import (
 	"archive/tar"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/regfs/regfs/internal/tree"
 )
@@ -18,29 +18,32 @@ const (
 	maxRatio      = 200
 )
 
+// ErrDigest means that bytes are not those of their digest. What was made of
+// them before it was found says nothing.
+var ErrDigest = errors.New("not the bytes of their digest")
+
 // Keep takes the verified bytes of a chunk, which it must not hold on to.
 type Keep func(sum tree.Digest, data []byte)
 
 // Scan reads a whole layer of any compression as a stream, puts its files into
 // b and hands the content to keep. r is the blob of size bytes; layer is its
 // number in the manifest. The caller must see to it that r's bytes are those of
-// the blob's digest before it uses b; Scan reads r to its end. Its errors are
-// ErrFormat and those of r.
+// the blob's digest before it uses b; Scan reads r to its end, also when it can
+// make nothing of it. Its errors are ErrFormat and those of r, which come first.
 func Scan(b *tree.Builder, layer int, size int64, r io.Reader, keep Keep) error {
-	z, err := decompress(r)
+	return ScanBelow(b, layer, size, ".", r, keep)
+}
+
+// ScanBelow is Scan for a layer that may hold nothing but what is in the folder
+// dir, and that folder.
+func ScanBelow(b *tree.Builder, layer int, size int64, dir string, r io.Reader, keep Keep) error {
+	s := scanner{keep: keep, buf: make([]byte, ChunkSize), member: b.AddMember(layer, 0, size)}
+	s.all.within = dir
+	err := s.blob(size, r)
+	if _, broken := io.Copy(io.Discard, r); broken != nil {
+		return broken // damage on the way looks like a malformed layer
+	}
 	if err != nil {
-		return err
-	}
-	defer z.Close()
-	s := scanner{in: &counter{r: z, limit: max(alwaysAllowed, size*maxRatio)}, keep: keep, buf: make([]byte, ChunkSize)}
-	s.member = b.AddMember(layer, 0, size)
-	if err := s.archive(); err != nil {
-		return err
-	}
-	if _, err := io.Copy(io.Discard, s.in); err != nil {
-		return err
-	}
-	if _, err := io.Copy(io.Discard, r); err != nil {
 		return err
 	}
 	return s.all.apply(b)
@@ -53,6 +56,17 @@ type scanner struct {
 	all    entries
 	keep   Keep
 	buf    []byte
+}
+
+// blob reads a whole blob of size bytes.
+func (s *scanner) blob(size int64, r io.Reader) error {
+	z, err := decompress(r)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	s.in = &counter{r: z, limit: max(alwaysAllowed, size*maxRatio)}
+	return s.archive()
 }
 
 // counter knows how much of a stream has been read, and ends it at a limit.
@@ -71,14 +85,24 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 func (s *scanner) archive() error {
-	archive := tar.NewReader(s.in)
+	frames := &strict{r: s.in}
+	archive := tar.NewReader(frames)
 	for {
 		h, err := archive.Next()
 		if err == io.EOF {
-			return nil
+			_, err := io.Copy(io.Discard, frames)
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("tar: %w", err)
+		switch {
+		case frames.err != nil && !errors.Is(frames.err, io.EOF):
+			return frames.err // before what archive/tar thinks of it
+		case err != nil:
+			return fmt.Errorf("%w: tar: %w", ErrFormat, err)
+		case h.Typeflag == tar.TypeXGlobalHeader:
+			continue
+		}
+		if err := frames.entry.agrees(h); err != nil {
+			return err
 		}
 		if err := s.entry(archive, h); err != nil {
 			return err
@@ -93,30 +117,15 @@ func (s *scanner) entry(archive *tar.Reader, h *tar.Header) error {
 	case tar.TypeSymlink:
 		return s.all.add(h.Name, entry{kind: tree.Symlink, target: h.Linkname})
 	case tar.TypeLink:
-		return s.all.add(h.Name, entry{target: h.Linkname})
+		return s.all.add(h.Name, entry{kind: hardLink, target: h.Linkname})
 	case tar.TypeReg:
-		if sparse(h) {
-			return fmt.Errorf("%w: %.200q is a sparse file, which OCI layers cannot hold", ErrFormat, h.Name)
-		}
 		chunks, err := s.content(archive, h)
 		if err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
 		return s.all.add(h.Name, entry{kind: tree.File, chunks: chunks})
-	case tar.TypeGNUSparse:
-		return fmt.Errorf("%w: %.200q is a sparse file, which OCI layers cannot hold", ErrFormat, h.Name)
 	}
-	return nil // devices and pipes are not part of a site
-}
-
-// sparse tells whether the bytes in the archive are not those of the file.
-func sparse(h *tar.Header) bool {
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
+	return s.all.add(h.Name, entry{kind: device})
 }
 
 // content reads a file in chunks. archive/tar reads ahead of nothing, so the
@@ -127,7 +136,7 @@ func (s *scanner) content(archive *tar.Reader, h *tar.Header) ([]tree.Chunk, err
 		at := s.in.n
 		data := s.buf[:min(ChunkSize, h.Size-off)]
 		if _, err := io.ReadFull(archive, data); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 		}
 		sum := sha256.Sum256(data)
 		s.keep(sum, data)

@@ -1,15 +1,11 @@
 package layer
 
 import (
-	"archive/tar"
-	"bytes"
-	_ "crypto/sha512" // a table's digest may be by sha512
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -17,47 +13,13 @@ import (
 	"github.com/regfs/regfs/internal/tree"
 )
 
-const (
-	// maxTOC bounds the JSON of a table of contents in bytes: MaxNodes entries
-	// of the usual 330.
-	maxTOC = 384 << 20
-	// maxSpan bounds how far into a member a chunk may lie, since all before it
-	// has to be decompressed to get there.
-	maxSpan = 2 * tree.MaxChunk
-)
+// maxSpan bounds how far into a member a chunk may lie, since all before it
+// has to be decompressed to get there.
+const maxSpan = 2 * tree.MaxChunk
 
 // ErrNoTOC means that a blob has no table of contents that could be used: it
 // has to be read as a whole.
 var ErrNoTOC = errors.New("no usable table of contents")
-
-// FooterSize is how many bytes at the end of a blob ParseFooter needs.
-const FooterSize = footerSize
-
-// ParseFooter tells at which offset of the blob the table of contents begins.
-// footer is the last FooterSize bytes; the error is ErrNoTOC if they are not
-// the end of an eStargz.
-func ParseFooter(footer []byte) (int64, error) {
-	if len(footer) != footerSize || !bytes.HasPrefix(footer, gzipMagic) || string(footer[32:38]) != "STARGZ" {
-		return 0, ErrNoTOC
-	}
-	off, err := strconv.ParseInt(string(footer[16:32]), 16, 64)
-	if err != nil || off <= 0 {
-		return 0, ErrNoTOC
-	}
-	return off, nil
-}
-
-// ReadTOC puts the files of an eStargz layer into b. r holds the blob's bytes
-// from the offset of the table on; layer is its number in the manifest; want is
-// what the manifest says the table's digest is. Its errors are ErrNoTOC if the
-// table lacks what would let chunks be verified, and ErrFormat.
-func ReadTOC(b *tree.Builder, layer int, offset int64, r io.Reader, want digest.Digest) error {
-	p := tocParser{end: offset}
-	if err := p.read(r, want); err != nil {
-		return fmt.Errorf("table of contents: %w", err)
-	}
-	return p.apply(b, layer)
-}
 
 // tocParser collects the entries of a table of contents.
 type tocParser struct {
@@ -70,52 +32,63 @@ type tocParser struct {
 	starts []int64      // where the member of each chunk begins
 }
 
-// read checks the table against its digest while it is parsed; nothing of it
-// counts before all of it has been checked.
-func (p *tocParser) read(r io.Reader, want digest.Digest) error {
-	z, err := decompress(r)
-	if err != nil {
-		return err
-	}
-	defer z.Close()
-	archive := tar.NewReader(z)
-	h, err := archive.Next()
-	if err != nil || h.Name != tocName || h.Size > maxTOC {
-		return fmt.Errorf("%w: not where it should be", ErrFormat)
-	}
+// check reads a table's JSON and compares it with its digest; nothing of it
+// counts before all of it has been compared. A table that is damaged looks
+// malformed, hence the order of the errors.
+func (p *tocParser) check(r io.Reader, want digest.Digest) error {
 	verifier := want.Verifier()
-	body := readAhead(io.TeeReader(archive, verifier))
+	body := readAhead(io.TeeReader(r, verifier))
 	defer body.stop()
-	if err := p.parse(newJSONReader(body)); err != nil {
-		return err
-	}
+	malformed := p.parse(newJSONReader(body))
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if !verifier.Verified() {
-		return fmt.Errorf("%w: its digest is not %s", ErrFormat, want)
+		return fmt.Errorf("%w %s", ErrDigest, want)
 	}
-	return nil
+	return malformed
 }
 
 // parse reads {"version": 1, "entries": [...]}, one entry at a time.
 func (p *tocParser) parse(j *jsonReader) error {
+	var version int64
+	var seen bool
 	err := j.object(func(key []byte) error {
-		if string(key) != "entries" {
-			return j.skip()
-		}
-		return j.array(func() error {
-			e, err := readEntry(j)
-			if err != nil {
-				return err
+		switch string(key) {
+		case "version":
+			return j.int64(&version)
+		case "entries":
+			if seen {
+				return fmt.Errorf("%w: two lists of entries", ErrFormat)
 			}
-			return p.entry(&e)
-		})
+			seen = true
+			return p.entries(j)
+		}
+		return j.skip()
 	})
 	if err != nil {
 		return err
 	}
+	if version != 1 {
+		return fmt.Errorf("of version %d: %w", version, ErrNoTOC)
+	}
+	if err := j.finish(); err != nil {
+		return err
+	}
 	return p.finishFile()
+}
+
+func (p *tocParser) entries(j *jsonReader) error {
+	if c, err := j.next(); err != nil || c == 'n' { // null, as Go writes an empty list
+		return errors.Join(err, j.skip())
+	}
+	return j.array(func() error {
+		e, err := readEntry(j)
+		if err != nil {
+			return err
+		}
+		return p.entry(&e)
+	})
 }
 
 // readEntry reads one entry. A key that comes twice may mean one thing here and
@@ -144,6 +117,8 @@ func readEntry(j *jsonReader) (tocEntry, error) {
 			field, err = 1<<7, j.int64(&e.ChunkSize)
 		case "chunkDigest":
 			field, err = 1<<8, j.string(&e.ChunkDigest)
+		case "digest":
+			field, err = 1<<9, j.string(&e.Digest)
 		default:
 			return j.skip()
 		}
@@ -169,7 +144,7 @@ func (p *tocParser) entry(e *tocEntry) error {
 	case "symlink":
 		return p.all.add(e.Name, entry{kind: tree.Symlink, target: e.LinkName})
 	case "hardlink":
-		return p.all.add(e.Name, entry{target: e.LinkName})
+		return p.all.add(e.Name, entry{kind: hardLink, target: e.LinkName})
 	case "reg":
 		if e.Size < 0 {
 			return fmt.Errorf("%w: %.200q: size %d", ErrFormat, e.Name, e.Size)
@@ -179,8 +154,10 @@ func (p *tocParser) entry(e *tocEntry) error {
 			return nil
 		}
 		return p.chunk(e)
+	case "char", "block", "fifo":
+		return p.all.add(e.Name, entry{kind: device})
 	}
-	return nil // devices and pipes are not part of a site
+	return fmt.Errorf("%w: %.200q: an entry of the unknown type %.20q", ErrFormat, e.Name, e.Type)
 }
 
 // chunk takes one piece of the current file.
@@ -193,13 +170,17 @@ func (p *tocParser) chunk(e *tocEntry) error {
 	if size == 0 {
 		size = p.left
 	}
-	if e.ChunkOffset != at || size <= 0 || size > p.left || e.Offset <= 0 || e.Offset >= p.end || e.InnerOffset < 0 {
+	if e.ChunkOffset != at || size <= 0 || size > p.left || e.Offset < 0 || e.Offset >= p.end || e.InnerOffset < 0 {
 		return fmt.Errorf("%w: %.200q: chunk of %d bytes at %d makes no sense", ErrFormat, p.file.Name, size, e.ChunkOffset)
 	}
-	if e.ChunkDigest == "" || size > tree.MaxChunk || e.InnerOffset > maxSpan {
-		return fmt.Errorf("%.200q: %w", p.file.Name, ErrNoTOC)
+	if size > tree.MaxChunk || e.InnerOffset > maxSpan {
+		return fmt.Errorf("%.200q: chunk of %d bytes at %d of its member: %w", p.file.Name, size, e.InnerOffset, ErrNoTOC)
 	}
-	sum, err := parseSHA256(e.ChunkDigest)
+	text := e.ChunkDigest
+	if text == "" && size == p.file.Size {
+		text = p.file.Digest // stargz and zstd:chunked have no other for a file of one chunk
+	}
+	sum, err := parseSHA256(text)
 	if err != nil {
 		return fmt.Errorf("%.200q: %w", p.file.Name, err)
 	}

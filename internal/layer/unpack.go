@@ -13,9 +13,12 @@ import (
 // It needs no more of r than the last chunk takes. An error tells of the first
 // chunk that is not right; others may have been kept all the same.
 func Unpack(t *tree.Tree, m tree.Member, r io.Reader, keep Keep) error {
-	z, err := decompress(r)
-	if err != nil {
-		return err
+	z := io.NopCloser(r)
+	if !m.Stored {
+		var err error
+		if z, err = decompress(r); err != nil {
+			return err
+		}
 	}
 	defer z.Close()
 	var first error

@@ -37,6 +37,13 @@ func (a *absences) add(name string) {
 	a.till[name] = a.now().Add(absenceAge)
 }
 
+// forget has a name asked for again.
+func (a *absences) forget(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.till, name)
+}
+
 // sweep makes room: it drops what has passed, or all if nothing has.
 func (a *absences) sweep() {
 	kept := map[string]time.Time{}

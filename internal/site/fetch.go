@@ -113,6 +113,12 @@ func (s *Site) claim(number uint32) *call {
 		if i := int(number) - int(r.first); i >= 0 && i < len(r.calls) {
 			own = r.calls[i]
 		}
+		// Whoever fetched it may have ended between our look at the store and
+		// the entry of our call.
+		if own != nil && s.isLocal(s.Tree.Member(number)) {
+			f.drop(r, nil)
+			return own
+		}
 		s.used()
 		go r.do()
 		if own != nil {

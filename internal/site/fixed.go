@@ -40,6 +40,9 @@ func (l *Live) lookupDigest(ctx context.Context, p pin) (*Site, error) {
 		if err := l.loader.health.check(); err != nil {
 			return nil, err
 		}
+		if err := l.questions.admit(l.names.isRepository(p.repo)); err != nil {
+			return nil, err
+		}
 		s, err := l.fetchDigest(ctx, p, key)
 		l.loader.health.note(err)
 		return s, err

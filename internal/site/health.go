@@ -42,6 +42,9 @@ func (h *health) check() error {
 
 // note takes the outcome of a request.
 func (h *health) note(err error) {
+	if errors.Is(err, ErrBusy) {
+		return // nothing was asked
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, errBroken) {

@@ -36,10 +36,8 @@ func (l *Live) lookupShortHost(ctx context.Context, label string) (ref, error) {
 	if r, ok := l.knownHost(label); ok {
 		return r, nil
 	}
-	select {
-	case <-l.listed:
-	case <-ctx.Done():
-		return ref{}, ctx.Err()
+	if err := l.awaitList(ctx); err != nil {
+		return ref{}, err
 	}
 	r, err := l.listedHost(ctx, label)
 	if err == nil && r == (ref{}) {
@@ -58,6 +56,9 @@ func (l *Live) listedHost(ctx context.Context, label string) (ref, error) {
 	for _, repo := range l.names.all() {
 		if !hostname.MayBeOf(repo, label) {
 			continue
+		}
+		if err := l.questions.admit(true); err != nil {
+			return ref{}, err
 		}
 		tags, err := l.readTags(ctx, repo)
 		if err != nil {

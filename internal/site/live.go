@@ -33,13 +33,16 @@ type Options struct {
 // each tag names right now. It is the only thing that changes over time. What
 // it learned it keeps, so that it can start while the registry is away.
 type Live struct {
-	registry *registry.Client
-	refresh  time.Duration
-	loader   *loader
-	names    *names
-	absent   *absences
-	aliases  *aliases
-	now      func() time.Time
+	registry  *registry.Client
+	refresh   time.Duration
+	loader    *loader
+	names     *names
+	absent    *absences
+	aliases   *aliases
+	bad       *badVersions
+	checks    *budget // for requests that follow known tags
+	questions *questions
+	now       func() time.Time
 
 	mu      sync.Mutex
 	tags    map[ref]*tag
@@ -49,10 +52,13 @@ type Live struct {
 	changed func(dir, name string)
 
 	wake   chan struct{} // holds one when something is to be kept
+	news   chan struct{} // holds one when a tag is to be checked now
 	listed chan struct{} // closed when the first try to list all repositories has ended
 
-	stop context.CancelFunc
-	wait sync.WaitGroup
+	ctx    context.Context // of what goes on behind, until Close
+	stop   context.CancelFunc
+	wait   sync.WaitGroup
+	closed bool // nothing more is begun; mu guards it
 }
 
 // ref is a tag of a repository.
@@ -78,9 +84,11 @@ func Open(o Options) *Live {
 	contents.companions = newCompanions(contents)
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
-		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), now: time.Now,
-		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, stop: stop,
+		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), bad: &badVersions{now: time.Now},
+		checks: newBudget(checksPerSecond), questions: newQuestions(), now: time.Now,
+		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,
 		wake:    make(chan struct{}, 1),
+		news:    make(chan struct{}, 1),
 		listed:  make(chan struct{}),
 		changed: func(string, string) {},
 	}
@@ -117,8 +125,20 @@ func (l *Live) WaitListed(ctx context.Context) {
 	}
 }
 
+// behind runs f apart from whoever asked. Close waits for it.
+func (l *Live) behind(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.wait.Go(f)
+	}
+}
+
 // Close ends all work and keeps what was learned.
 func (l *Live) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.stop()
 	l.wait.Wait()
 	l.loader.keeping.Wait()
@@ -139,8 +159,9 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 		return l.lookupReference(ctx, path.Join(dir, name[:i]), name[i], name[i+1:])
 	}
 	full := path.Join(dir, name)
-	if l.names.isFolder(full) {
-		return Entry{}, nil // the repository wins
+	if l.names.isFolder(full) { // the repository wins
+		l.confirmSoon(full)
+		return Entry{}, nil
 	}
 	tagged, err := l.lookupTag(ctx, ref{dir, name})
 	if err == nil && (tagged.known || l.names.complete(catalogUsable)) {
@@ -161,15 +182,16 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 // absence gives err unless name is a folder above repositories, which only the
 // list of all of them can tell: at the start that is on its way.
 func (l *Live) absence(ctx context.Context, name string, err error) error {
-	select {
-	case <-l.listed:
-	case <-ctx.Done():
-		return ctx.Err()
+	if !registry.ValidRepository(name) {
+		return err
+	}
+	if err := l.awaitList(ctx); err != nil {
+		return err
 	}
 	if l.names.isFolder(name) {
 		return nil
 	}
-	if errors.Is(err, fs.ErrNotExist) && registry.ValidRepository(name) {
+	if errors.Is(err, fs.ErrNotExist) {
 		l.names.miss()
 	}
 	return err

@@ -186,9 +186,11 @@ func (l *loader) readTOC(ctx context.Context, repo string, b *tree.Builder, numb
 		if err != nil {
 			return err
 		}
-		if toc.Offset, err = layer.ParseFooter(footer); err != nil {
+		var length int64
+		if toc.Offset, length, err = layer.ParseFooter(footer); err != nil {
 			return err
 		}
+		end = d.Size - length
 	}
 	if toc.Offset >= end {
 		return layer.ErrNoTOC

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"log/slog"
 	"path"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ type names struct {
 	now      func() time.Time
 
 	mu      sync.Mutex
-	repos   map[string]bool
+	repos   map[string]time.Time       // when the registry last said that it has it
 	folders map[string]map[string]bool // a folder, "" for the root, and what is in it
 	listed  time.Time                  // when the registry last listed all
 	asked   time.Time                  // when somebody last wanted to know
@@ -41,7 +42,7 @@ type names struct {
 }
 
 func newNames(patterns []string) *names {
-	n := &names{patterns: patterns, now: time.Now, repos: map[string]bool{}, folders: map[string]map[string]bool{"": {}}}
+	n := &names{patterns: patterns, now: time.Now, repos: map[string]time.Time{}, folders: map[string]map[string]bool{"": {}}}
 	for _, p := range patterns {
 		if registry.ValidRepository(p) {
 			n.add(p)
@@ -81,11 +82,44 @@ func (n *names) add(repo string) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.repos[repo] || len(n.repos) >= maxRepositories {
+	_, known := n.repos[repo]
+	if !known && len(n.repos) >= maxRepositories {
 		return false
 	}
-	n.repos[repo] = true
+	n.repos[repo] = n.now()
 	n.addFoldersLocked(repo)
+	return !known
+}
+
+// remove makes a repository unknown, unless it is one that is always to be
+// shown; it tells whether it was known.
+func (n *names) remove(repo string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.repos[repo]; !known || slices.Contains(n.patterns, repo) {
+		return false
+	}
+	delete(n.repos, repo)
+	fresh := newNames(n.patterns)
+	for r := range n.repos {
+		fresh.addFoldersLocked(r)
+	}
+	n.folders = fresh.folders
+	return true
+}
+
+// stale tells whether it is longer than age since the registry said that it has
+// the repository, and who asks is to ask the registry: for the next ones it is
+// not stale.
+func (n *names) stale(repo string, age time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	said, known := n.repos[repo]
+	now := n.now()
+	if !known || now.Sub(said) < age {
+		return false
+	}
+	n.repos[repo] = now
 	return true
 }
 
@@ -114,8 +148,8 @@ func parent(name string) (dir, base string) {
 }
 
 // replace takes the registry's own list for all that there is. What is gone
-// from it is forgotten.
-func (n *names) replace(repos []string) {
+// from it is forgotten. One that is not whole says nothing of what is not in it.
+func (n *names) replace(repos []string, whole bool) {
 	fresh := newNames(n.patterns)
 	for _, r := range repos {
 		fresh.add(r)
@@ -123,6 +157,10 @@ func (n *names) replace(repos []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.repos, n.folders, n.listed = fresh.repos, fresh.folders, n.now()
+	if !whole {
+		n.listed = time.Time{}
+		slog.Warn("the registry has more repositories than are remembered", "event", "list_truncated", "remembered", len(n.repos))
+	}
 }
 
 // complete tells whether the registry has listed all repositories, not too long
@@ -163,7 +201,8 @@ func (n *names) asking() {
 func (n *names) isRepository(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.repos[name]
+	_, known := n.repos[name]
+	return known
 }
 
 // isFolder tells whether name is a repository or the beginning of one's name.

@@ -25,11 +25,12 @@ type TagStatus struct {
 	Repository string        `json:"repository"`
 	Tag        string        `json:"tag"`
 	Host       string        `json:"host"`   // its DNS label, in front of ".sites." and the web server's name
-	Digest     digest.Digest `json:"digest"` // what the registry says the tag is
+	Digest     digest.Digest `json:"digest"` // what the tag was when what is shown was read, most often an index
 	Site       digest.Digest `json:"site"`   // the manifest that is shown
 	Files      int           `json:"files,omitempty"`
 	Checked    *time.Time    `json:"checked,omitempty"` // when the registry last confirmed it; nil: not since the start
 	Problem    string        `json:"problem,omitempty"`
+	Bad        digest.Digest `json:"bad,omitempty"` // what the registry says the tag is, if that cannot be shown: an older version is
 	Warning    string        `json:"warning,omitempty"`
 	Pinned     string        `json:"pinned,omitempty"` // PinFetching, PinLocal or PinFailed; "" if it is not
 }
@@ -62,7 +63,7 @@ func (l *Live) Status() Status {
 }
 
 func (t *tag) status(r ref) TagStatus {
-	s := TagStatus{Repository: r.repo, Tag: r.tag, Host: hostname.Label(r.repo, r.tag), Digest: t.top, Site: t.chosen}
+	s := TagStatus{Repository: r.repo, Tag: r.tag, Host: hostname.Label(r.repo, r.tag), Digest: t.top, Site: t.chosen, Bad: t.bad}
 	if t.site != nil {
 		s.Files, s.Warning = t.site.Tree.Len()-1, t.site.warning
 	}

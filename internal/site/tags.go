@@ -18,6 +18,10 @@ import (
 // it answers with the version that it knows.
 const checkBudget = time.Second
 
+// maxTags bounds the tags that are remembered; a version that makes way is
+// resolved again when it is asked for. An entry takes some 500 bytes.
+const maxTags = 100_000
+
 // tag is what is known of one tag. Live.mu guards it.
 type tag struct {
 	top     digest.Digest // what the registry says the tag is: most often an index
@@ -25,8 +29,11 @@ type tag struct {
 	site    *Site         // nil until somebody looks, after a restart
 	checked time.Time     // when top was last heard from the registry
 	tried   time.Time     // when it was last asked for
+	next    time.Time     // when it is to be asked for again while it is in use
 	used    time.Time     // when somebody last looked
+	repeats int           // how often it is still asked for because of news of it
 	err     error         // why the newest version is not shown, or nothing newer is known
+	bad     digest.Digest // the newest version, if it cannot be shown
 }
 
 // taggedSite is the answer of lookupTag.
@@ -45,6 +52,8 @@ func (l *Live) lookupTag(ctx context.Context, r ref) (taggedSite, error) {
 	switch {
 	case fresh:
 		return taggedSite{s, true}, nil
+	case s != nil && !l.checks.take():
+		return taggedSite{s, true}, nil // follow comes by, in its turn
 	case s != nil:
 		s, err := l.recheck(ctx, r, s)
 		return taggedSite{s, true}, err
@@ -98,7 +107,7 @@ func (l *Live) reload(r ref, chosen digest.Digest) *Site {
 func (l *Live) recheck(ctx context.Context, r ref, known *Site) (*Site, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkBudget)
 	defer cancel()
-	v, err := l.flight(ctx, "check of", r, l.check)
+	v, err := l.check(ctx, r)
 	switch {
 	case err == nil:
 		return v, nil
@@ -122,31 +131,47 @@ func (l *Live) flight(ctx context.Context, what string, r ref, work func(context
 	return s, err
 }
 
-// check compares a known tag with the registry, by a request that costs no pull
-// quota, and takes over a new version once it can be served.
+// check compares a known tag with the registry, and takes over a new version
+// once it can be served.
 func (l *Live) check(ctx context.Context, r ref) (*Site, error) {
+	s, err := l.flight(ctx, "head of", r, l.head)
+	if s != nil || err != nil {
+		return s, err
+	}
+	return l.flight(ctx, "", r, l.fetchTag)
+}
+
+// head asks what a known tag is now, by a request that costs no pull quota. The
+// site is the one that is shown when there is nothing newer, or nothing newer
+// that could be shown; nil means that the tag is to be fetched.
+func (l *Live) head(ctx context.Context, r ref) (*Site, error) {
 	l.mu.Lock()
 	t := l.tags[r]
 	if t == nil {
 		l.mu.Unlock()
-		return l.fetchTag(ctx, r)
+		return nil, nil
 	}
 	t.tried = l.now()
 	top, s := t.top, t.site
 	l.mu.Unlock()
 
-	d, err := l.registry.Head(ctx, r.repo, r.tag)
-	if err == nil && d == top && s != nil {
-		l.mu.Lock()
-		t.checked, t.err = l.now(), nil
-		l.mu.Unlock()
-		return s, nil
+	d, err := l.registry.HeadSince(ctx, r.repo, r.tag, top)
+	if err != nil {
+		l.failed(r, err)
+		return nil, err
 	}
-	if err == nil {
-		return l.fetchTag(ctx, r)
+	why := l.bad.check(pin{r.repo, d})
+	if s == nil || d != top && why == nil {
+		return nil, nil
 	}
-	l.failed(r, err)
-	return nil, err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.checked, t.err, t.bad = l.now(), nil, ""
+	if d != top {
+		t.err, t.bad = why, d
+	}
+	t.schedule(l.now(), l.refresh)
+	return s, nil
 }
 
 // resolve finds out what a tag names of which nothing is known.
@@ -154,7 +179,12 @@ func (l *Live) resolve(ctx context.Context, r ref) (*Site, error) {
 	if l.absent.holds(r.String()) {
 		return nil, fmt.Errorf("%s: %w", r, fs.ErrNotExist)
 	}
-	return l.flight(ctx, "", r, l.fetchTag)
+	return l.flight(ctx, "", r, func(ctx context.Context, r ref) (*Site, error) {
+		if err := l.admitTag(r); err != nil {
+			return nil, err
+		}
+		return l.fetchTag(ctx, r)
+	})
 }
 
 // fetchTag reads what a tag names, makes the site of it, and only then shows it.
@@ -164,15 +194,40 @@ func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
 		l.failed(r, err)
 		return nil, err
 	}
-	s, err := l.loader.load(ctx, r.repo, doc)
+	version := pin{r.repo, doc.Digest}
+	s, err := l.version(ctx, r, version, doc)
 	if err != nil {
-		slog.Error("a version cannot be shown", "event", "bad_version", "repo", r.repo, "tag", r.tag, "digest", doc.Digest, "err", err)
-		err = promised(err)
-		l.failed(r, err)
+		l.failedVersion(r, version, err)
 		return nil, err
 	}
 	l.show(r, doc.Digest, s)
 	return s, nil
+}
+
+// version makes the site of a version that a tag names, unless that was tried
+// lately, in vain.
+func (l *Live) version(ctx context.Context, r ref, version pin, doc registry.Manifest) (*Site, error) {
+	if err := l.bad.check(version); err != nil {
+		return nil, err
+	}
+	s, err := l.loader.load(ctx, r.repo, doc)
+	if err == nil && l.isShown(r) {
+		err = s.promise(ctx)
+	}
+	err = promised(err)
+	l.bad.note(version, err)
+	if err != nil {
+		slog.Error("a version cannot be shown", "event", "bad_version", "repo", r.repo, "tag", r.tag, "digest", doc.Digest, "err", err)
+	}
+	return s, err
+}
+
+// isShown tells whether some version of a tag is shown. Nothing is to be lost
+// by showing one where none is.
+func (l *Live) isShown(r ref) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tags[r] != nil
 }
 
 // show makes a site the one that a tag names.
@@ -184,9 +239,11 @@ func (l *Live) show(r ref, top digest.Digest, s *Site) {
 	moved := t != nil && t.chosen != s.Digest
 	if t == nil {
 		t = &tag{used: now}
+		l.dropOldestTag()
 		l.tags[r] = t
 	}
-	t.top, t.chosen, t.site, t.checked, t.tried, t.err = top, s.Digest, s, now, now, nil
+	t.top, t.chosen, t.site, t.checked, t.tried, t.err, t.bad = top, s.Digest, s, now, now, nil, ""
+	t.schedule(now, l.refresh)
 	l.markDirtyLocked()
 	l.mu.Unlock()
 	if moved {
@@ -205,7 +262,8 @@ func (l *Live) failed(r ref, err error) {
 		delete(l.tags, r)
 		l.markDirtyLocked()
 	} else if t != nil {
-		t.err, t.tried = err, l.now()
+		t.err, t.bad, t.tried = err, "", l.now()
+		t.schedule(t.tried, min(l.refresh, restAfterFailure))
 	}
 	l.mu.Unlock()
 	if gone {
@@ -214,19 +272,43 @@ func (l *Live) failed(r ref, err error) {
 	if t != nil && gone {
 		slog.Info("tag deleted", "event", "tag_deleted", "repo", r.repo, "tag", r.tag)
 		l.announce(r)
+		l.behind(func() { l.confirm(r.repo) }) // it may be gone with its tags
 	}
+}
+
+// failedVersion notes that what a tag names now cannot be shown.
+func (l *Live) failedVersion(r ref, version pin, err error) {
+	l.failed(r, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.tags[r]; t != nil && isBad(err) {
+		t.bad = version.digest
+		t.schedule(t.tried, l.refresh)
+	}
+}
+
+// dropOldestTag makes room for one more tag: the one that nobody looked at for
+// longest makes way. Live.mu is held.
+func (l *Live) dropOldestTag() {
+	if len(l.tags) < maxTags {
+		return
+	}
+	var oldest ref
+	for r, t := range l.tags {
+		if o := l.tags[oldest]; o == nil || t.used.Before(o.used) {
+			oldest = r
+		}
+	}
+	delete(l.tags, oldest)
 }
 
 // announce tells that a tag means something else now, under each of its names.
 func (l *Live) announce(r ref) {
-	l.mu.Lock()
-	changed := l.changed
-	l.mu.Unlock()
 	dir, base := parent(r.repo)
-	changed(r.repo, r.tag)
-	changed(dir, base+":"+r.tag)
-	changed(dir, base+"@"+r.tag)
-	changed(HostsFolder, hostname.Label(r.repo, r.tag))
+	l.tell(r.repo, r.tag)
+	l.tell(dir, base+":"+r.tag)
+	l.tell(dir, base+"@"+r.tag)
+	l.tell(HostsFolder, hostname.Label(r.repo, r.tag))
 	for _, a := range l.aliases.of(r) {
 		l.announceAlias(a)
 	}

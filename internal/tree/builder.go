@@ -27,6 +27,7 @@ const (
 type Builder struct {
 	root    *building
 	count   int
+	layer   uint32 // number of the layer that is being applied
 	members []Member
 
 	// The folder that folder found last: an archive names one file of a folder
@@ -46,6 +47,7 @@ type building struct {
 	target   string
 	chunks   []Chunk
 	size     int64
+	layer    uint32 // the last one that had a say in it
 	first    uint32 // number of the first chunk, once that is known
 	shared   bool   // there are hard links to it
 }
@@ -59,10 +61,28 @@ func newDir(name string, parent *building) *building {
 	return &building{kind: Dir, name: name, parent: parent, children: map[string]*building{}}
 }
 
+// BeginLayer says that what follows is of one more layer, which may replace
+// what those before it hold. Inside one layer nothing may be two things, such
+// as a file and a folder: readers of archives disagree on which of them wins.
+func (b *Builder) BeginLayer() {
+	b.layer++
+	b.lastDir = ""
+}
+
 // AddMember makes a range of a layer's blob known, and gives the number by
 // which chunks refer to it.
 func (b *Builder) AddMember(layer int, offset, size int64) uint32 {
-	b.members = append(b.members, Member{Layer: layer, Offset: offset, Size: size})
+	return b.addMember(Member{Layer: layer, Offset: offset, Size: size})
+}
+
+// AddStored is AddMember for a range that holds content as it is, whatever it
+// looks like.
+func (b *Builder) AddStored(layer int, offset, size int64) uint32 {
+	return b.addMember(Member{Layer: layer, Offset: offset, Size: size, Stored: true})
+}
+
+func (b *Builder) addMember(m Member) uint32 {
+	b.members = append(b.members, m)
 	return uint32(len(b.members) - 1)
 }
 
@@ -78,6 +98,7 @@ func (b *Builder) Mkdir(path string) error {
 		return err
 	}
 	if old := parent.children[name]; old != nil && old.kind == Dir {
+		old.layer = b.layer
 		return nil
 	}
 	return b.attach(parent, newDir(name, parent))
@@ -122,7 +143,7 @@ func (b *Builder) Symlink(path, target string) error {
 // when there is no such file.
 func (b *Builder) Link(path, oldPath string) error {
 	old := b.at(oldPath)
-	if old == nil || old.kind == Dir {
+	if old == nil || old.kind == Dir || path == oldPath {
 		return fmt.Errorf("%q: hard link to %q: %w", path, oldPath, fs.ErrNotExist)
 	}
 	old.shared = true
@@ -136,9 +157,11 @@ func (b *Builder) Remove(path string) {
 	}
 }
 
-// Clear removes everything in the folder path; it may be absent.
+// Clear removes everything in the folder path, or in that to which a link of
+// that name leads; it may be absent.
 func (b *Builder) Clear(path string) {
-	if n := b.at(path); n != nil {
+	hops := 0
+	if n := b.walk(b.root, path, &hops); n != nil {
 		for _, c := range n.children {
 			b.detach(c)
 		}
@@ -185,8 +208,9 @@ func split(path string) (dir, name string) {
 }
 
 // folder finds dir, in which path is about to be put, and makes what is missing
-// of it. A link on the way is followed when it leads to a folder of the layer,
-// as it would be if the layer were unpacked; files and other links give way.
+// of it. Links on the way are followed as they would be if the layer were
+// unpacked into a root of its own, which nothing leads out of: a program that
+// writes to /var/run/x writes to /run/x when an earlier layer says so.
 func (b *Builder) folder(path, dir string) (*building, error) {
 	if dir == b.lastDir && dir != "" && validName(path[len(dir)+1:]) && len(path) <= MaxPath {
 		return b.lastFolder, nil // what is above it was checked before
@@ -194,25 +218,65 @@ func (b *Builder) folder(path, dir string) (*building, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	n := b.root
 	if dir == "." {
-		return n, nil
+		return b.root, nil
 	}
-	for name := range strings.SplitSeq(dir, "/") {
-		next := n.children[name]
-		if next != nil && next.kind == Symlink {
-			next = b.resolve(next)
+	n, rest, hops := b.root, dir, 0
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		next, err := b.enter(n, name)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", path, err)
 		}
-		if next == nil || next.kind != Dir {
-			next = newDir(name, n)
-			if err := b.attach(n, next); err != nil {
-				return nil, err
-			}
+		if next.kind != Symlink {
+			n = next
+			continue
 		}
-		n = next
+		if hops++; hops > maxHops {
+			return nil, fmt.Errorf("%q: more than %d links on the way", path, maxHops)
+		}
+		if rest = next.target + "/" + rest; rest[0] == '/' {
+			n = b.root
+		}
+	}
+	if hops > 0 && n.depth() >= MaxDepth {
+		return nil, fmt.Errorf("%q…: more than %d folders deep", path[:min(64, len(path))], MaxDepth)
 	}
 	b.lastDir, b.lastFolder = dir, n
 	return n, nil
+}
+
+// enter is what name is in the folder n, where a folder is wanted: one is made
+// if there is nothing, or a file of an earlier layer.
+func (b *Builder) enter(n *building, name string) (*building, error) {
+	switch name {
+	case "", ".":
+		return n, nil
+	case "..":
+		if n.parent == nil {
+			return n, nil
+		}
+		return n.parent, nil
+	}
+	next := n.children[name]
+	if next == nil || next.kind == File {
+		next = newDir(name, n)
+		return next, b.attach(n, next)
+	}
+	if next.kind == Dir {
+		next.layer = b.layer
+	}
+	return next, nil
+}
+
+// depth is how many folders n is in.
+func (n *building) depth() int {
+	depth := 0
+	for ; n.parent != nil; n = n.parent {
+		depth++
+	}
+	return depth
 }
 
 func (b *Builder) put(path string, n *building) error {
@@ -229,7 +293,11 @@ func (b *Builder) put(path string, n *building) error {
 }
 
 func (b *Builder) attach(parent, n *building) error {
+	n.layer = b.layer
 	if old := parent.children[n.name]; old != nil {
+		if old.layer == b.layer && old.kind != n.kind {
+			return fmt.Errorf("%q is both a %s and a %s", n.name, old.kind, n.kind)
+		}
 		b.count -= old.len()
 		b.lastDir = ""
 	}

@@ -246,6 +246,9 @@ func (f *freezer) writeMembers(number []uint32, spans []Member) {
 		binary.LittleEndian.PutUint32(r, uint32(m.Layer))
 		binary.LittleEndian.PutUint32(r[4:], spans[n].First)
 		binary.LittleEndian.PutUint32(r[8:], spans[n].Count)
+		if m.Stored {
+			binary.LittleEndian.PutUint32(r[12:], 1)
+		}
 		binary.LittleEndian.PutUint64(r[16:], uint64(m.Offset))
 		binary.LittleEndian.PutUint64(r[24:], uint64(m.Size))
 	}

@@ -156,6 +156,9 @@ func (t *Tree) checkMembers() error {
 			}
 			end = chunk.Inner + chunk.Size
 		}
+		if m.Stored && end > m.Size {
+			return fmt.Errorf("member %d has chunks past its end", i)
+		}
 	}
 	return nil
 }

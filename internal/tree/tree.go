@@ -10,6 +10,7 @@ package tree
 
 import (
 	"encoding/binary"
+	"fmt"
 	"sort"
 	"unsafe"
 )
@@ -31,6 +32,19 @@ const (
 	Symlink
 )
 
+// String is the kind in words.
+func (k Kind) String() string {
+	switch k {
+	case Dir:
+		return "folder"
+	case File:
+		return "file"
+	case Symlink:
+		return "link"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
 // Digest is the SHA-256 of some bytes.
 type Digest = [32]byte
 
@@ -50,6 +64,7 @@ type Member struct {
 	Layer  int   // index in the manifest's layers
 	Offset int64 // in the blob
 	Size   int64 // compressed
+	Stored bool  // the range is content as it is, and not to be decompressed
 	// First and Count are the chunks that lie in the member, ordered by their
 	// place in it.
 	First, Count uint32
@@ -60,7 +75,7 @@ type Member struct {
 //	header   magic[8] nodes:u32 chunks:u32 members:u32 names:u32 reserved[8]
 //	node     nameOff:u32 nameLen:u16 kind:u8 zero:u8 parent:u32 a:u32 b:u32 zero:u32 size:u64 id:u64
 //	chunk    digest[32] offset:u64 inner:u64 size:u32 member:u32
-//	member   layer:u32 first:u32 count:u32 zero:u32 offset:u64 size:u64
+//	member   layer:u32 first:u32 count:u32 stored:u32 offset:u64 size:u64
 //	names    bytes of names and link targets
 //
 // a and b are, by kind: first child and number of children; first chunk and
@@ -202,6 +217,7 @@ func (t *Tree) Member(i uint32) Member {
 		Layer:  int(binary.LittleEndian.Uint32(r)),
 		First:  binary.LittleEndian.Uint32(r[4:]),
 		Count:  binary.LittleEndian.Uint32(r[8:]),
+		Stored: binary.LittleEndian.Uint32(r[12:]) == 1,
 		Offset: int64(binary.LittleEndian.Uint64(r[16:])),
 		Size:   int64(binary.LittleEndian.Uint64(r[24:])),
 	}

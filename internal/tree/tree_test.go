@@ -138,12 +138,20 @@ func TestLinksNeverLeadOut(t *testing.T) {
 // openat2(RESOLVE_IN_ROOT) finds in a real folder. What leaves the root there
 // is turned back by the kernel, here it must be gone.
 func TestLinksLeadWhereTheKernelSays(t *testing.T) {
+	rounds := 10_000
+	if testing.Short() {
+		rounds = 300
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	for round := range 300 {
+	above := memoryDir(t)
+	for round := range rounds {
 		specs := randomTree(rng)
-		dir := t.TempDir()
+		dir := filepath.Join(above, fmt.Sprint(round))
 		unpack(t, dir, specs)
-		tr, _, _ := build(t, ".", specs...)
+		tr, dropped, _ := build(t, ".", specs...)
+		for _, d := range dropped {
+			checkDropped(t, round, dir, d, specs)
+		}
 		root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -154,12 +162,58 @@ func TestLinksLeadWhereTheKernelSays(t *testing.T) {
 			}
 		}
 		unix.Close(root)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// memoryDir is a folder in memory, where there is one: on a disk, making and
+// removing ten thousand trees takes minutes.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "regfs")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// checkDropped wants a link that was left out to lead out of dir, or nowhere,
+// when links to absolute paths lead into dir.
+func checkDropped(t *testing.T, round int, dir string, d Dropped, specs []string) {
+	t.Helper()
+	for _, spec := range specs {
+		link, target, ok := strings.Cut(spec, " -> ")
+		if !ok || !strings.HasPrefix(target, "/") {
+			continue
+		}
+		link = filepath.Join(dir, link)
+		if err := errors.Join(os.Remove(link), os.Symlink(dir+target, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to, err := filepath.EvalSymlinks(filepath.Join(dir, d.Path))
+	if err == nil && (to == dir || strings.HasPrefix(to, dir+"/")) {
+		t.Errorf("round %d: %s -> %s was left out, and leads to %s", round, d.Path, d.Target, to)
+	}
+	for _, spec := range specs {
+		if link, target, ok := strings.Cut(spec, " -> "); ok {
+			link = filepath.Join(dir, link)
+			if err := errors.Join(os.Remove(link), os.Symlink(target, link)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
 func compareLink(t *testing.T, round, root int, dir string, tr *Tree, n Node) {
 	t.Helper()
 	fd, err := unix.Openat2(root, tr.Path(n), &unix.OpenHow{Flags: unix.O_PATH, Resolve: unix.RESOLVE_IN_ROOT})
+	for errors.Is(err, unix.EAGAIN) { // somebody on this machine renames or mounts something
+		fd, err = unix.Openat2(root, tr.Path(n), &unix.OpenHow{Flags: unix.O_PATH, Resolve: unix.RESOLVE_IN_ROOT})
+	}
 	if err != nil {
 		t.Errorf("round %d: %s -> %s: the kernel says %v", round, tr.Path(n), tr.Target(n), err)
 		return
@@ -237,12 +291,22 @@ func TestBuilderRefusesWhatNobodyCouldOpen(t *testing.T) {
 func TestLaterEntriesReplace(t *testing.T) {
 	b := NewBuilder()
 	m := b.AddMember(0, 0, 10)
-	for _, err := range []error{
-		b.Mkdir("d/e"), b.Create("d/e", nil), b.Create("f", nil), b.Create("f/g", nil),
-		b.Create("h", []Chunk{{Size: 1, Member: m}}), b.Link("i", "h"), b.Symlink("s", "h"), b.Create("s", nil),
+	for _, layer := range [][]func() error{
+		{
+			func() error { return b.Mkdir("d/e") }, func() error { return b.Create("f", nil) },
+			func() error { return b.Create("h", []Chunk{{Size: 1, Member: m}}) }, func() error { return b.Link("i", "h") },
+			func() error { return b.Symlink("s", "h") },
+		},
+		{
+			func() error { return b.Create("d/e", nil) }, func() error { return b.Create("f/g", nil) },
+			func() error { return b.Create("s", nil) }, func() error { return b.Create("s", nil) },
+		},
 	} {
-		if err != nil {
-			t.Fatal(err)
+		b.BeginLayer()
+		for _, put := range layer {
+			if err := put(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	b.Remove("d")
@@ -258,7 +322,7 @@ func TestLaterEntriesReplace(t *testing.T) {
 	for n := range tr.All {
 		got = append(got, fmt.Sprint(tr.Path(n), " ", tr.Kind(n)))
 	}
-	if want := "[f 1 h 2 i 2 s 2 f/g 2]"; fmt.Sprint(got) != want {
+	if want := "[f folder h file i file s file f/g file]"; fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if b.count != tr.Len() {
@@ -266,9 +330,51 @@ func TestLaterEntriesReplace(t *testing.T) {
 	}
 }
 
+// TestNothingIsTwoThingsInOneLayer: readers of archives disagree on which of
+// them is there in the end.
+func TestNothingIsTwoThingsInOneLayer(t *testing.T) {
+	file := func(p string) func(*Builder) error { return func(b *Builder) error { return b.Create(p, nil) } }
+	dir := func(p string) func(*Builder) error { return func(b *Builder) error { return b.Mkdir(p) } }
+	link := func(p string) func(*Builder) error { return func(b *Builder) error { return b.Symlink(p, "x") } }
+	hard := func(p, to string) func(*Builder) error { return func(b *Builder) error { return b.Link(p, to) } }
+	for name, c := range map[string]struct {
+		lower, upper []func(*Builder) error
+	}{
+		"file, then folder":              {upper: []func(*Builder) error{file("a"), dir("a")}},
+		"folder, then file":              {upper: []func(*Builder) error{dir("a"), file("a")}},
+		"file, then something in it":     {upper: []func(*Builder) error{file("a"), file("a/b")}},
+		"something in it, then file":     {upper: []func(*Builder) error{file("a/b"), file("a")}},
+		"link, then folder":              {upper: []func(*Builder) error{link("a"), dir("a")}},
+		"folder of before, then file":    {[]func(*Builder) error{dir("a")}, []func(*Builder) error{file("a/b"), file("a")}},
+		"folder said again, then file":   {[]func(*Builder) error{dir("a")}, []func(*Builder) error{dir("a"), file("a")}},
+		"file, then hard link to a link": {upper: []func(*Builder) error{file("a"), link("l"), hard("a", "l")}},
+		"hard link to itself":            {[]func(*Builder) error{file("a")}, []func(*Builder) error{hard("a", "a")}},
+	} {
+		b := NewBuilder()
+		var err error
+		for _, layer := range [][]func(*Builder) error{c.lower, c.upper} {
+			b.BeginLayer()
+			for _, put := range layer {
+				if err = put(b); err != nil {
+					break
+				}
+			}
+		}
+		if err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
+// TestEntriesGoThroughLinkedFolders: as in a root of their own, which a link
+// that leads out leads back to.
 func TestEntriesGoThroughLinkedFolders(t *testing.T) {
-	tr, _, _ := build(t, ".", "usr/bin/sh", "x", "bin -> usr/bin", "bin/ls", "y", "gone -> ../..", "gone/f", "z")
-	for path, want := range map[string]bool{"usr/bin/ls": true, "bin/sh": true, "gone/f": true, "f": false} {
+	tr, _, _ := build(t, ".", "usr/bin/sh", "x", "bin -> usr/bin", "bin/ls", "y", "out -> ../..", "out/f", "z",
+		"var/run -> /run", "var/run/app/pid", "1", "in/turn -> a/b", "in/turn/c/d", "2")
+	for path, want := range map[string]bool{
+		"usr/bin/ls": true, "bin/sh": true, "f": true, "out/f": false,
+		"run/app/pid": true, "var/run/app/pid": true, "in/a/b/c/d": true, "in/turn/c/d": true,
+	} {
 		if _, got := tr.Walk(Root, path, true); got != want {
 			t.Errorf("%s: got %v, want %v", path, got, want)
 		}
@@ -276,6 +382,24 @@ func TestEntriesGoThroughLinkedFolders(t *testing.T) {
 	bin, _ := tr.Lookup(Root, "bin")
 	if tr.Kind(bin) != Symlink {
 		t.Error("the link to a folder was replaced")
+	}
+}
+
+// TestLinksMakeNoPathsLonger: entries that go through links to deep folders
+// cannot make ever deeper ones.
+func TestLinksMakeNoPathsLonger(t *testing.T) {
+	b := NewBuilder()
+	deep := strings.TrimSuffix(strings.Repeat("d/", MaxDepth-2), "/")
+	err := errors.Join(b.Mkdir(deep), b.Symlink("l", deep), b.Create("l/f", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Create("l/d/d/f", nil) == nil {
+		t.Error("a file in a folder that is too deep was taken")
+	}
+	loop := errors.Join(b.Symlink("x", "y"), b.Symlink("y", "x"))
+	if loop != nil || b.Create("x/f", nil) == nil {
+		t.Errorf("a file behind a circle of links was taken, or: %v", loop)
 	}
 }
 

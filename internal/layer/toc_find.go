@@ -1,0 +1,116 @@
+package layer
+
+import (
+	"archive/tar"
+	"bytes"
+	_ "crypto/sha512" // a table's digest may be by sha512
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// maxTOC bounds the JSON of a table of contents in bytes: tree.MaxNodes entries
+// of the usual 330.
+const maxTOC = 384 << 20
+
+// FooterSize is how many bytes at the end of a blob ParseFooter needs.
+const FooterSize = footerSize
+
+// ParseFooter tells at which offset of the blob the table of contents begins,
+// and how many bytes of footer follow it. tail is the last FooterSize bytes;
+// the error is ErrNoTOC if they are not the end of an eStargz or stargz.
+func ParseFooter(tail []byte) (offset, length int64, err error) {
+	if len(tail) != footerSize {
+		return 0, 0, ErrNoTOC
+	}
+	length = footerSize
+	digits := tail[16:38]
+	if legacy := tail[footerSize-legacyFooterSize:]; bytes.HasPrefix(legacy, gzipMagic) && string(legacy[28:34]) == footerText {
+		length, tail, digits = legacyFooterSize, legacy, legacy[12:34]
+	}
+	if !bytes.HasPrefix(tail, gzipMagic) || string(digits[16:]) != footerText {
+		return 0, 0, ErrNoTOC
+	}
+	offset, err = strconv.ParseInt(string(digits[:16]), 16, 64)
+	if err != nil || offset <= 0 {
+		return 0, 0, ErrNoTOC
+	}
+	return offset, length, nil
+}
+
+// ReadTOC puts the files of an eStargz layer into b. r holds the blob's bytes
+// from the offset of the table on; layer is its number in the manifest; want is
+// what the manifest says the digest of the table's JSON is.
+//
+// Errors:
+//   - ErrNoTOC if the table lacks what would let chunks be verified.
+//   - ErrDigest if it is not the table that the manifest means.
+//   - ErrFormat if it is, and makes no sense.
+func ReadTOC(b *tree.Builder, layer int, offset int64, r io.Reader, want digest.Digest) error {
+	p := tocParser{end: offset}
+	if err := p.readStargz(r, want); err != nil {
+		return fmt.Errorf("table of contents: %w", err)
+	}
+	return p.apply(b, layer)
+}
+
+// readStargz reads a table that is the only entry of a tar.gz.
+func (p *tocParser) readStargz(r io.Reader, want digest.Digest) error {
+	z, err := decompress(r)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	archive := tar.NewReader(z)
+	h, err := archive.Next()
+	if err != nil || h.Name != tocName || h.Size > maxTOC {
+		return fmt.Errorf("%w: not where it should be", ErrFormat)
+	}
+	return p.check(archive, want)
+}
+
+// ZstdTOC says what vouches for the table of contents of a zstd:chunked layer.
+type ZstdTOC struct {
+	Digest digest.Digest // of the compressed table
+	JSON   digest.Digest // of the uncompressed one, "" if nobody says
+	Size   int64         // of the uncompressed one, in bytes
+}
+
+// ReadZstdTOC is ReadTOC for a zstd:chunked layer; table is the compressed
+// table and nothing else.
+func ReadZstdTOC(b *tree.Builder, layer int, offset int64, table []byte, want ZstdTOC) error {
+	p := tocParser{end: offset}
+	if err := p.readZstd(table, want); err != nil {
+		return fmt.Errorf("table of contents: %w", err)
+	}
+	return p.apply(b, layer)
+}
+
+func (p *tocParser) readZstd(table []byte, want ZstdTOC) error {
+	if want.Digest.Algorithm().FromBytes(table) != want.Digest {
+		return fmt.Errorf("%w %s", ErrDigest, want.Digest)
+	}
+	if !bytes.HasPrefix(table, zstdMagic) || want.Size > maxTOC {
+		return fmt.Errorf("%w: not where it should be", ErrFormat)
+	}
+	z, err := zstd.NewReader(bytes.NewReader(table), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return fmt.Errorf("%w: zstd: %w", ErrFormat, err)
+	}
+	defer z.Close()
+	body := &counter{r: z, limit: want.Size}
+	if want.JSON != "" {
+		err = p.check(body, want.JSON)
+	} else {
+		err = p.parse(newJSONReader(body))
+	}
+	if err == nil && body.n != want.Size {
+		err = fmt.Errorf("%w: %d bytes, not %d", ErrFormat, body.n, want.Size)
+	}
+	return err
+}
