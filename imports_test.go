@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"internal/bundle":  {"internal/layer", "internal/manifest", "internal/rules"},
 	"internal/layer":   {"internal/tree"},
 	"internal/compare": {"internal/tree"},
+	"internal/metrics": {"registry", "internal/site"},
 	"internal/cli":     {"registry"},
 
 	"registry":          {},
@@ -56,6 +57,7 @@ var mayImport = map[string][]string{
 var mayUse = map[string][]string{
 	"github.com/google/go-containerregistry":           {"registry"},
 	"github.com/hanwen/go-fuse":                        {"fs"},
+	"github.com/prometheus/client_golang":              {"internal/metrics"},
 	"github.com/containerd/stargz-snapshotter/estargz": {}, // tests compare with it
 	"testing":                         {},
 	"net/http/httptest":               {},

@@ -69,6 +69,7 @@ type Option func(*settings)
 type settings struct {
 	keychain  source
 	transport http.RoundTripper
+	observer  Observer // nil for none
 	userAgent string
 	mirrors   []string
 	roots     *x509.CertPool

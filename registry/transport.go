@@ -36,7 +36,7 @@ const (
 // long a host may think before it answers.
 func (s settings) transports(known []*host) (reads, writes http.RoundTripper, err error) {
 	if s.transport != nil {
-		t := userAgent{s.transport, s.userAgent}
+		t := userAgent{s.observe(s.transport), s.userAgent}
 		return t, t, nil
 	}
 	d := newDialer(s.limits.dial)
@@ -62,7 +62,7 @@ func (s settings) transports(known []*host) (reads, writes http.RoundTripper, er
 	}
 	w := r.Clone()
 	w.ResponseHeaderTimeout = s.limits.commit
-	return userAgent{r, s.userAgent}, userAgent{w, s.userAgent}, nil
+	return userAgent{s.observe(r), s.userAgent}, userAgent{s.observe(w), s.userAgent}, nil
 }
 
 // dialer connects to the hosts that the user named wherever they are, and to

@@ -24,7 +24,7 @@ func command() *cobra.Command {
 		}
 		slog.SetDefault(slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level})))
 	}
-	c.AddCommand(mountCommand(), unmountCommand(), statusCommand(), diffCommand(), prefetchCommand())
+	c.AddCommand(mountCommand(), unmountCommand(), statusCommand(), diffCommand(), prefetchCommand(), explainCommand())
 	return c
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/regfs/regfs/internal/web"
@@ -15,15 +14,17 @@ import (
 // loopback: what is said there is for this machine.
 const defaultListen = "127.0.0.1:9464"
 
-// ownAddress makes the HTTP side of a daemon whose file system is mounted once
-// mounted says so.
-func ownAddress(mounted *atomic.Bool) *web.Server {
-	return web.New(func() error {
-		if !mounted.Load() {
-			return errors.New("not mounted yet")
+// address makes the daemon's own address, and what answers at it.
+func (d *daemon) address() *web.Server {
+	s := web.New(func() error {
+		if !d.mounted.Load() {
+			return errors.New("not mounted")
 		}
 		return nil
 	})
+	s.Handle("GET /metrics", d.counts.Handler())
+	s.Handle("GET /explain", explanations(d.live))
+	return s
 }
 
 // listen starts s at address. Several mounts on one machine all want the default

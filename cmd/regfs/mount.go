@@ -1,24 +1,15 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/regfs/regfs/fs"
-	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/cli"
-	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -69,7 +60,7 @@ while the registry is away.`,
 	flags.StringSliceVar(&f.repos, "repo", nil, "show only this repository, or those that match a pattern such as 'team/*' (repeatable)")
 	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
-	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /healthz and /readyz; \"\" for none")
+	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /metrics, /healthz and /readyz; \"\" for none")
 	flags.StringSliceVar(&f.pins, "pin", nil, "keep all of REPOSITORY:TAG local, large files too (repeatable)")
 	return c
 }
@@ -129,88 +120,14 @@ func inside(path, dir string) bool {
 func warnInsecure(text string) { slog.Warn(text, "event", "insecure") }
 
 // client is who speaks with the registry and its mirrors.
-func (f *mountFlags) client() (*registry.Client, error) {
+func (f *mountFlags) client(more ...registry.Option) (*registry.Client, error) {
 	opts, err := f.access.Options(warnInsecure)
 	if err != nil {
 		return nil, err
 	}
-	client, err := registry.New(f.registry, append(opts, registry.WithMirrors(f.mirrors...))...)
+	client, err := registry.New(f.registry, append(append(opts, more...), registry.WithMirrors(f.mirrors...))...)
 	if err != nil {
 		return nil, cli.WithCode(cli.ExitUsage, err)
 	}
 	return client, nil
-}
-
-// mount serves until ctx ends or somebody unmounts.
-func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) error {
-	if err := f.check(point); err != nil {
-		return err
-	}
-	pinned, err := f.pinned()
-	if err != nil {
-		return err
-	}
-	client, err := f.client()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(f.cache, int64(f.cacheSize))
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-
-	live := site.Open(site.Options{Registry: client, Store: store, Refresh: f.refresh, Repositories: f.repos, Pinned: pinned})
-	defer live.Close()
-	waitListed(ctx, live)
-	files := fs.New(live, f.refresh, func() []byte { return statusDocument(live) })
-	live.OnChange(files.Changed)
-	var mounted atomic.Bool
-	own := ownAddress(&mounted)
-	if err := listen(ctx, own, f.listen); err != nil {
-		return err
-	}
-	defer own.Close()
-	m, err := fs.Start(files, point, fs.MountOptions{Source: client.Host(), AllowOther: f.allowOther})
-	if errors.Is(err, fs.ErrCannotMount) {
-		return cli.WithCode(cli.ExitCannotMount, err)
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stderr, "regfs: %s is mounted at %s\n", client.Host(), m.Point())
-	mounted.Store(true)
-	select {
-	case <-ctx.Done():
-	case <-m.Done():
-		fmt.Fprintf(stderr, "regfs: %s was unmounted\n", m.Point())
-	}
-	return m.Close()
-}
-
-// listWait is how long a start waits for the registry's list of repositories,
-// which spares the first visitor a question for each name. A registry that is
-// away keeps nothing from starting.
-const listWait = 200 * time.Millisecond
-
-func waitListed(ctx context.Context, live *site.Live) {
-	ctx, cancel := context.WithTimeout(ctx, listWait)
-	defer cancel()
-	live.WaitListed(ctx)
-}
-
-func openStore(dir string, limit int64) (*cache.Store, error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
-	return cache.Open(dir, limit)
-}
-
-// statusDocument is what .regfs/status.json holds.
-func statusDocument(live *site.Live) []byte {
-	data, err := json.MarshalIndent(live.Status(), "", "  ")
-	if err != nil {
-		return []byte("{}\n")
-	}
-	return append(data, '\n')
 }

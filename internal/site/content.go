@@ -19,6 +19,7 @@ type contents struct {
 	flights  *flights
 	fetches  *fetches
 	health   *health
+	costs    costs
 
 	companions *companions
 

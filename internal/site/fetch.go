@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -223,8 +224,10 @@ func (r *run) do() {
 	f := r.site.content.fetches
 	ctx, cancel := context.WithTimeout(f.ctx, fetchTimeout)
 	defer cancel()
+	began, end := time.Now(), r.first+uint32(len(r.calls))
 	err := r.transfer(ctx)
 	r.site.content.health.note(err)
+	r.site.content.costs.note(r.site, r.first, end, costOf(began, err))
 	if err == nil {
 		err = errors.New("the registry sent less than was asked for")
 	}

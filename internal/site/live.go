@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -48,6 +49,7 @@ type Live struct {
 	tags    map[ref]*tag
 	fixed   map[pin]*fixedSite
 	pinned  map[ref]*pinnedTag // the keys never change
+	moves   atomic.Int64       // of tags to other versions
 	dirty   bool               // something is to be kept
 	changed func(dir, name string)
 

@@ -17,6 +17,7 @@ type Status struct {
 	Healthy  bool        `json:"healthy"`
 	Problem  string      `json:"problem,omitempty"` // why it is not healthy
 	Tags     []TagStatus `json:"tags"`              // those that were looked up
+	Moves    int64       `json:"moves"`             // times that a tag was switched to another version
 	Cache    cache.Stats `json:"cache"`
 }
 
@@ -37,7 +38,7 @@ type TagStatus struct {
 
 // Status tells what is served, and how well.
 func (l *Live) Status() Status {
-	s := Status{Registry: l.registry.Host(), Healthy: true, Cache: l.loader.store.Stats(), Tags: []TagStatus{}}
+	s := Status{Registry: l.registry.Host(), Healthy: true, Moves: l.moves.Load(), Cache: l.loader.store.Stats(), Tags: []TagStatus{}}
 	if err := l.loader.health.problem(); err != nil {
 		s.Healthy, s.Problem = false, err.Error()
 	}

@@ -247,6 +247,7 @@ func (l *Live) show(r ref, top digest.Digest, s *Site) {
 	l.markDirtyLocked()
 	l.mu.Unlock()
 	if moved {
+		l.moves.Add(1)
 		slog.Info("tag moved", "event", "tag_moved", "repo", r.repo, "tag", r.tag, "digest", s.Digest)
 		l.announce(r)
 	}
