@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -20,17 +21,18 @@ var (
 )
 
 // decompress reads gzip, zstd or neither, by what the bytes are; media types
-// are often wrong. The result must be closed.
+// are often wrong. The result must be closed. Bytes that are in memory already
+// are not copied.
 func decompress(r io.Reader) (io.ReadCloser, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(len(zstdMagic))
-	if err != nil && err != io.EOF {
+	b, magic, err := peek(r)
+	if err != nil {
 		return nil, err
 	}
 	switch {
 	case bytes.HasPrefix(magic, gzipMagic):
-		z, err := gzip.NewReader(b)
-		if err != nil {
+		z := &gunzip{inflaters.Get().(*gzip.Reader)}
+		if err := z.Reset(b); err != nil {
+			inflaters.Put(z.Reader)
 			return nil, fmt.Errorf("%w: gzip: %w", ErrFormat, err)
 		}
 		return z, nil
@@ -42,4 +44,32 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 		return z.IOReadCloser(), nil
 	}
 	return io.NopCloser(b), nil
+}
+
+// peek gives the first bytes of r, and a reader of all of it.
+func peek(r io.Reader) (io.Reader, []byte, error) {
+	magic := make([]byte, len(zstdMagic))
+	if b, ok := r.(*bytes.Reader); ok {
+		n, _ := b.ReadAt(magic, b.Size()-int64(b.Len())) // fewer are no error
+		return b, magic[:n], nil
+	}
+	b := bufio.NewReaderSize(r, 64<<10)
+	magic, err := b.Peek(len(zstdMagic))
+	if err == io.EOF {
+		err = nil
+	}
+	return b, magic, err
+}
+
+// inflaters are kept for the next member: each has some 40 KiB of tables, which
+// is more than most members.
+var inflaters = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
+// gunzip gives its reader back when it is closed, which must be once.
+type gunzip struct{ *gzip.Reader }
+
+func (z *gunzip) Close() error {
+	err := z.Reader.Close()
+	inflaters.Put(z.Reader)
+	return err
 }

@@ -4,9 +4,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/regfs/regfs/internal/tree"
 )
+
+// chunks have room for a small content, as nearly all are.
+var chunks = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
 
 // Unpack reads the chunks of member m of t out of r, which holds the member's
 // bytes of the blob, and hands to keep those that are what their digest says.
@@ -23,13 +27,15 @@ func Unpack(t *tree.Tree, m tree.Member, r io.Reader, keep Keep) error {
 	defer z.Close()
 	var first error
 	var at int64
-	var buf []byte
+	b := chunks.Get().(*[]byte)
+	defer chunks.Put(b)
+	buf := *b
 	for i := m.First; i < m.First+m.Count; i++ {
 		c := t.Chunk(i)
 		if _, err := io.CopyN(io.Discard, z, c.Inner-at); err != nil {
 			return fmt.Errorf("%w: %w", ErrFormat, err)
 		}
-		if int64(cap(buf)) < c.Size {
+		if int64(len(buf)) < c.Size {
 			buf = make([]byte, c.Size)
 		}
 		data := buf[:c.Size]
