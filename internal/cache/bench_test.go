@@ -32,7 +32,7 @@ func BenchmarkHas(b *testing.B) {
 	_, k := put(b, s, 1, 100)
 	b.ReportAllocs()
 	for b.Loop() {
-		if !s.Has(k) {
+		if !s.Has(k, 100) {
 			b.Fatal("not there")
 		}
 	}

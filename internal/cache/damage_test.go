@@ -40,7 +40,7 @@ func TestEveryFlippedByteIsFound(t *testing.T) {
 		put(t, s, 1, size)
 		harm(t, where(dir, k), flip(data, i))
 		wantMissing(t, s, k, size)
-		if s.Has(k) {
+		if s.Has(k, size) {
 			t.Fatalf("byte %d flipped: the file is still there", i)
 		}
 	}
@@ -62,7 +62,7 @@ func TestFlippedBytesInLargeContentAreFound(t *testing.T) {
 			}
 			harm(t, where(dir, k), flip(data, at))
 			wantMissing(t, s, k, size)
-			if s.Has(k) {
+			if s.Has(k, size) {
 				t.Errorf("byte %d flipped, open before: %v: the file is still there", at, open)
 			}
 		}
@@ -293,7 +293,7 @@ func TestFullDiskRefusesSmallContents(t *testing.T) {
 			kept++
 		case !errors.Is(err, ErrFull):
 			t.Errorf("got %v, want ErrFull", err)
-		case s.Kept(k):
+		case s.Kept(k, size):
 			t.Errorf("content %d of 60: refused, and on the disk all the same", i)
 		}
 	}

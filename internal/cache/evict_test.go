@@ -44,7 +44,7 @@ func TestTheOldestGoFirst(t *testing.T) {
 	s.limit = 60 * blockSize
 	s.trim(t.Context())
 	for i, k := range keys {
-		if got, want := s.Has(k), i >= 46; got != want {
+		if got, want := s.Has(k, blockSize), i >= 46; got != want {
 			t.Errorf("content %d of 100: there: %v, want %v", i, got, want)
 		}
 	}
@@ -68,13 +68,13 @@ func TestWhatIsBeingReadStays(t *testing.T) {
 	s.limit = 60 * blockSize
 	s.now = func() time.Time { return start.Add(recentWindow - 1) }
 	s.trim(t.Context())
-	if !s.Has(old) {
+	if !s.Has(old, blockSize) {
 		t.Error("evicted within the window")
 	}
 	s.limit = 40 * blockSize
 	s.now = func() time.Time { return start.Add(3 * recentWindow) }
 	s.trim(t.Context())
-	if s.Has(old) {
+	if s.Has(old, blockSize) {
 		t.Error("still there long after the window, and the oldest")
 	}
 }
@@ -205,7 +205,7 @@ func TestTwoStoresShareAFolder(t *testing.T) {
 	small, k := put(t, a, 1, 5000)
 	eventually(t, "the other's walk finds a small content", func() bool {
 		b.round.kick(time.Now())
-		return b.Has(k)
+		return b.Has(k, 5000)
 	})
 	wantContent(t, b, k, small)
 

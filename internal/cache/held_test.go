@@ -26,8 +26,8 @@ func TestWhatFindsNoRoomCanBeReadForAMoment(t *testing.T) {
 		if err := s.Put(k, data); !errors.Is(err, ErrFull) {
 			t.Fatalf("got %v, want %v", err, ErrFull)
 		}
-		if !s.Has(k) || s.Kept(k) {
-			t.Errorf("%d bytes: can be read: %v, is on the disk: %v; want only the first", size, s.Has(k), s.Kept(k))
+		if !s.Has(k, int64(size)) || s.Kept(k, int64(size)) {
+			t.Errorf("%d bytes: can be read: %v, is on the disk: %v; want only the first", size, s.Has(k, int64(size)), s.Kept(k, int64(size)))
 		}
 		wantContent(t, s, k, data)
 		checkRead(t, s, k, data, 100, 500)
@@ -48,7 +48,7 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 		keys = append(keys, k)
 	}
 	for i, k := range keys {
-		if got, want := s.Has(k), i >= 12-heldBytes/size; got != want {
+		if got, want := s.Has(k, size), i >= 12-heldBytes/size; got != want {
 			t.Errorf("content %d of 12: there: %v, want %v", i, got, want)
 		}
 	}

@@ -32,11 +32,11 @@ func TestWhatIsPinnedIsNotEvicted(t *testing.T) {
 	s.limit = 20 * blockSize
 	s.trim(t.Context())
 	for i, k := range pinned {
-		if !s.Has(k) {
+		if !s.Has(k, blockSize) {
 			t.Errorf("pinned content %d of %d is gone", i, len(pinned))
 		}
 	}
-	if first := others[0]; s.Has(first) {
+	if first := others[0]; s.Has(first, blockSize) {
 		t.Error("the oldest content that is not pinned is still there")
 	}
 	if got, most := onDiskNow(s.dir), low(s.limit); got > most {
@@ -46,8 +46,8 @@ func TestWhatIsPinnedIsNotEvicted(t *testing.T) {
 	s.Pin("site", slices.Values(pinned[:1]))
 	s.limit = 2 * blockSize
 	s.trim(t.Context())
-	if !s.Has(pinned[0]) || s.Has(pinned[1]) {
-		t.Errorf("the one that stays pinned is there: %v, one that does not: %v", s.Has(pinned[0]), s.Has(pinned[1]))
+	if !s.Has(pinned[0], blockSize) || s.Has(pinned[1], blockSize) {
+		t.Errorf("the one that stays pinned is there: %v, one that does not: %v", s.Has(pinned[0], blockSize), s.Has(pinned[1], blockSize))
 	}
 }
 

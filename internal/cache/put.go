@@ -23,27 +23,37 @@ func (s *Store) Put(k Key, data []byte) error {
 	if sha256.Sum256(data) != k {
 		return fmt.Errorf("content %s: %w", short(k), ErrCorrupt)
 	}
+	return s.PutVerified(k, data)
+}
+
+// PutVerified is Put for who has just compared the data with k.
+func (s *Store) PutVerified(k Key, data []byte) error {
 	if r, _, err := s.segments.find(k); err == nil {
 		s.touchRecord(k, r)
 		return nil
 	}
-	size, modified, ok := s.dir.has(k)
-	if ok && size == int64(len(data)) {
-		s.touch(k, modified)
-		return nil
-	}
-	put, small := s.putFile, int64(len(data)) <= s.small
-	if small {
+	put := s.putLarge
+	if int64(len(data)) <= s.small {
 		put = s.putRecord
 	}
 	if err := put(k, data); err != nil {
 		s.held.add(k, data, s.now())
 		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
 	}
+	return nil
+}
+
+// putLarge keeps a content as a file, unless it is there.
+func (s *Store) putLarge(k Key, data []byte) error {
+	size, modified, ok := s.dir.has(k)
+	if ok && size == int64(len(data)) {
+		s.touch(k, modified)
+		return nil
+	}
+	if err := s.putFile(k, data); err != nil {
+		return err
+	}
 	if ok { // it had another size: damaged, and replaced now
-		if small {
-			_ = s.dir.root.Remove(path(k))
-		}
 		s.usage.removed(k, onDisk(size))
 	}
 	return nil

@@ -27,19 +27,24 @@ const (
 // buffers are for contents that do not fit into what the caller gave.
 var buffers = sync.Pool{New: func() any { b := make([]byte, verifyWhole); return &b }}
 
-// Has tells whether a content can be read, without verifying it.
-func (s *Store) Has(k Key) bool {
-	if s.Kept(k) {
+// Has tells whether a content of size bytes can be read, without verifying it.
+func (s *Store) Has(k Key, size int64) bool {
+	if s.Kept(k, size) {
 		return true
 	}
 	_, ok := s.held.get(k, s.now())
 	return ok
 }
 
-// Kept tells whether a content is on the disk, without verifying it.
-func (s *Store) Kept(k Key) bool {
+// Kept tells whether a content of size bytes is on the disk, without verifying
+// it. Small ones cost no system call: who lists a site asks for each of its
+// files.
+func (s *Store) Kept(k Key, size int64) bool {
 	if s.segments.has(k) {
 		return true
+	}
+	if size <= s.small {
+		return false
 	}
 	_, _, ok := s.dir.has(k)
 	return ok

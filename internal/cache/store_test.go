@@ -18,11 +18,11 @@ func TestWhatIsPutIsRead(t *testing.T) {
 	s := openStore(t, t.TempDir(), plenty)
 	for i, size := range sizes {
 		data, k := bytesOf(uint64(i), size)
-		if s.Has(k) {
+		if s.Has(k, int64(size)) {
 			t.Errorf("%d bytes: there before they were put", size)
 		}
 		put(t, s, uint64(i), size)
-		if !s.Has(k) {
+		if !s.Has(k, int64(size)) {
 			t.Errorf("%d bytes: not there after they were put", size)
 		}
 		wantContent(t, s, k, data)
@@ -79,7 +79,7 @@ func TestWrongDataAreNotKept(t *testing.T) {
 	if err := s.Put(k, data); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v, want ErrCorrupt", err)
 	}
-	if s.Has(k) {
+	if s.Has(k, 100) {
 		t.Error("wrong data were kept")
 	}
 }

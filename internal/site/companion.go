@@ -80,7 +80,7 @@ func (s *Site) CompanionOf(n tree.Node) (c *Companion, settled bool) {
 	switch {
 	case known && d.size == 0:
 		return nil, true
-	case known && pays(d.size, size) && s.content.store.Has(d.digest):
+	case known && pays(d.size, size) && s.content.store.Has(d.digest, d.size):
 		return &Companion{Digest: d.digest, Size: d.size, site: s, plain: n}, true
 	}
 	m.ask(wish{id: id, site: s, plain: n})

@@ -153,7 +153,7 @@ func (m *companions) make(w wish) error {
 func (s *Site) isHere(n tree.Node) bool {
 	first, count := s.Tree.Chunks(n)
 	for i := range uint32(count) {
-		if !s.content.store.Has(s.Tree.Chunk(first + i).Digest) {
+		if c := s.Tree.Chunk(first + i); !s.content.store.Has(c.Digest, c.Size) {
 			return false
 		}
 	}

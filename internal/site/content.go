@@ -30,7 +30,11 @@ type contents struct {
 // opening it cannot fail.
 func (s *Site) Local(n tree.Node) bool {
 	first, count := s.Tree.Chunks(n)
-	return count == 0 || s.content.store.Has(s.Tree.Chunk(first).Digest)
+	if count == 0 {
+		return true
+	}
+	c := s.Tree.Chunk(first)
+	return s.content.store.Has(c.Digest, c.Size)
 }
 
 // Ready waits until file n can be opened without being a promise that cannot

@@ -129,7 +129,7 @@ func (x *Explanation) explainFile(s *Site, n tree.Node) {
 		return
 	}
 	for i := range uint32(count) {
-		if s.content.store.Has(s.Tree.Chunk(first + i).Digest) {
+		if c := s.Tree.Chunk(first + i); s.content.store.Has(c.Digest, c.Size) {
 			x.Local++
 		}
 	}

@@ -305,7 +305,7 @@ func (r *run) again(index int) {
 func (s *Site) unpack(m tree.Member, r io.Reader) error {
 	var lost error
 	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
-		if err := s.content.store.Put(sum, data); err != nil && !s.content.store.Has(sum) {
+		if err := s.content.store.PutVerified(sum, data); err != nil && !s.content.store.Has(sum, int64(len(data))) {
 			lost = err
 		}
 	})

@@ -169,7 +169,7 @@ func (l *loader) layer(ctx context.Context, repo string, b *tree.Builder, number
 		if l.store == nil {
 			return // only the tree is wanted: see ReadVersion
 		}
-		if err := l.store.Put(sum, data); err != nil {
+		if err := l.store.PutVerified(sum, data); err != nil {
 			slog.Warn("content is not kept", "event", "cache_full", "err", err)
 		}
 	})

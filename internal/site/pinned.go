@@ -120,7 +120,7 @@ func (s *Site) missing() (bytes int64) {
 	for i := range uint32(s.Tree.Members()) {
 		m := s.Tree.Member(i)
 		for c := m.First; c < m.First+m.Count; c++ {
-			if chunk := s.Tree.Chunk(c); !s.content.store.Kept(chunk.Digest) {
+			if chunk := s.Tree.Chunk(c); !s.content.store.Kept(chunk.Digest, chunk.Size) {
 				bytes += chunk.Size
 			}
 		}

@@ -68,7 +68,7 @@ func (s *Site) planOf(layer int) *plan {
 // isLocal tells whether all chunks of a member are in the store.
 func (s *Site) isLocal(m tree.Member) bool {
 	for i := m.First; i < m.First+m.Count; i++ {
-		if !s.content.store.Has(s.Tree.Chunk(i).Digest) {
+		if c := s.Tree.Chunk(i); !s.content.store.Has(c.Digest, c.Size) {
 			return false
 		}
 	}
