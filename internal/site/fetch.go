@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regfs/regfs/internal/layer"
-	"github.com/regfs/regfs/internal/tree"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -42,6 +41,9 @@ type call struct {
 type fetches struct {
 	ctx   context.Context // ends all of them, when the process ends
 	slots chan struct{}   // requestsAtOnce
+	// unpackers bounds how many members are unpacked beside their transfers: one
+	// for each processor.
+	unpackers chan struct{}
 
 	waiting atomic.Int32 // who wait for bytes right now
 
@@ -58,7 +60,7 @@ type queue struct {
 
 func newFetches(ctx context.Context) *fetches {
 	return &fetches{
-		ctx: ctx, slots: make(chan struct{}, requestsAtOnce),
+		ctx: ctx, slots: make(chan struct{}, requestsAtOnce), unpackers: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		calls: map[place]*call{}, blobs: map[digest.Digest]*queue{},
 	}
 }
@@ -262,8 +264,11 @@ func (r *run) open(ctx context.Context, blob digest.Digest, size int64) (*regist
 }
 
 // unpack keeps the content of the members that lie in what came of the blob. A
-// damaged member does not spoil the others.
+// damaged member does not spoil the others. Small members are unpacked beside
+// the transfer, on all processors.
 func (r *run) unpack(body *registry.Body) error {
+	u := unpacking{run: r, body: body}
+	defer u.finish()
 	p := &r.site.plans[r.layer]
 	at, end := body.Offset, body.Offset+body.Length
 	for i := p.first; i < p.first+p.count; i++ {
@@ -274,18 +279,15 @@ func (r *run) unpack(body *registry.Body) error {
 		if _, err := io.CopyN(io.Discard, body, m.Offset-at); err != nil {
 			return err
 		}
-		member := &io.LimitedReader{R: body, N: m.Size}
-		err := r.site.unpack(m, member)
-		if _, broken := io.Copy(io.Discard, member); broken != nil {
-			return broken
-		}
-		if index := int(i) - int(r.first); index >= 0 && index < len(r.calls) {
-			if errors.Is(err, layer.ErrFormat) && body.Reject() {
-				r.again(index)
-			}
-			r.site.content.fetches.end(r, index, err)
-		}
 		at = m.Offset + m.Size
+		take := u.takeBeside
+		if m.Size > maxHeld {
+			take = u.take
+		}
+		if err := take(i, m); err != nil {
+			return err
+		}
+		u.retry()
 	}
 	return nil
 }
@@ -298,16 +300,4 @@ func (r *run) again(index int) {
 	next := &run{site: r.site, layer: r.layer, first: r.first + uint32(index), calls: []*call{r.calls[index]}}
 	r.calls[index] = nil // and so does not end here
 	go next.do()
-}
-
-// unpack keeps the content of one member. What the store has no room for it
-// holds for a moment, for who waits; and it says so itself.
-func (s *Site) unpack(m tree.Member, r io.Reader) error {
-	var lost error
-	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
-		if err := s.content.store.PutVerified(sum, data); err != nil && !s.content.store.Has(sum, int64(len(data))) {
-			lost = err
-		}
-	})
-	return errors.Join(err, lost)
 }
