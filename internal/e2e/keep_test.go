@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -64,4 +65,32 @@ func TestPrefetchAndPinKeepVersionsLocal(t *testing.T) {
 	if r := run(t, "", command(t, "regfs"), "prefetch", "--mount", newDir(t), "my-app:v2"); r.code != 4 {
 		t.Errorf("prefetch without a mount: got %+v, want exit code 4", r)
 	}
+}
+
+// TestTwoDaemonsShareACache runs two mounts on one cache folder, ends one of them
+// in the middle, and starts it again.
+func TestTwoDaemonsShareACache(t *testing.T) {
+	reg := startRegistry(t)
+	first, second := smallSite(), manyFiles(200, 20_000)
+	a, b := first.write(t), second.write(t)
+	publishDir(t, a, reg.host, "my-app", "v1")
+	publishDir(t, b, reg.host, "other", "v1")
+	one := mount(t, reg.host)
+	two := mount(t, reg.host, "--cache="+one.cache)
+	var readers sync.WaitGroup
+	for _, d := range []*daemon{one, two} {
+		readers.Go(func() {
+			for range 3 {
+				compareTree(t, a, d.path("my-app/v1"))
+				compareTree(t, b, d.path("other/v1"))
+			}
+		})
+	}
+	readers.Wait()
+	one.kill()
+	compareTree(t, a, two.path("my-app/v1"))
+	one.launch(t)
+	two.unmountCleanly(t)
+	compareTree(t, a, one.path("my-app/v1"))
+	compareTree(t, b, one.path("other/v1"))
 }
