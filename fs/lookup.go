@@ -81,6 +81,9 @@ func (f *FS) lookupName(cancel <-chan struct{}, dir, name string, out *fuse.Entr
 // lookupInSite finds a name in a folder of a site: from memory, but for the
 // bytes of a file that is not here yet.
 func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
+	if dir.site.Problem() != nil {
+		return fuse.EIO // why was logged when it was found
+	}
 	if name == derivedPath && dir.node == tree.Root {
 		return f.tell(derivedID(parent, name), deriving(derivedRoot, dir.site, tree.Root), out, forever)
 	}

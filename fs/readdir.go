@@ -68,6 +68,9 @@ func (f *FS) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out list) fuse.Sta
 	if dir.kind() != tree.Dir {
 		return fuse.ENOTDIR
 	}
+	if dir.made == nil && dir.site.Problem() != nil {
+		return fuse.EIO
+	}
 	if !addDots(in, out) {
 		return fuse.OK
 	}

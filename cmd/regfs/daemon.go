@@ -14,6 +14,7 @@ import (
 	"github.com/regfs/regfs/fs"
 	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/cli"
+	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/internal/metrics"
 	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/web"
@@ -56,6 +57,10 @@ func (d *daemon) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	platform, err := manifest.ParsePlatform(d.flags.platform)
+	if err != nil {
+		return cli.Usagef("--%w", err)
+	}
 	if d.registry, err = d.flags.client(registry.WithObserver(d.counts)); err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.live = site.Open(site.Options{
 		Registry: d.registry, Store: d.store, Refresh: d.flags.refresh,
-		Repositories: d.flags.repos, Pinned: pinned,
+		Repositories: d.flags.repos, Pinned: pinned, Platform: platform,
 	})
 	waitListed(ctx, d.live)
 	d.own = d.address()

@@ -32,6 +32,7 @@ type mountFlags struct {
 	allowOther bool
 	listen     string
 	pins       []string
+	platform   string
 }
 
 func mountCommand() *cobra.Command {
@@ -62,6 +63,7 @@ while the registry is away.`,
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /metrics, /healthz and /readyz; \"\" for none")
 	flags.StringSliceVar(&f.pins, "pin", nil, "keep all of REPOSITORY:TAG local, large files too (repeatable)")
+	flags.StringVar(&f.platform, "platform", "", "OS/ARCHITECTURE[/VARIANT] of the image to show of several (default: Linux on this machine's)")
 	return c
 }
 

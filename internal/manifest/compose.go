@@ -20,6 +20,7 @@ var Platforms = []Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", A
 type Platform struct {
 	Architecture string `json:"architecture"`
 	OS           string `json:"os"`
+	Variant      string `json:"variant,omitempty"` // of the architecture; "" is any
 }
 
 // Layer is what the documents say of a site's layer.

@@ -5,16 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 
-	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Limits of what is looked at in one document.
 const (
-	maxEntries = 1000 // of an index
-	maxLayers  = 128  // what container runtimes take at most is 127
+	maxEntries = 1000   // of an index
+	maxLayers  = 10_000 // of a manifest; an artifact has one for each of its files
 )
 
 // Docker's media types, which mean the same as those of OCI.
@@ -50,7 +48,7 @@ type document struct {
 // is well formed, every size is not negative.
 func Parse(mediaType string, data []byte) (Parsed, error) {
 	var d document
-	if err := json.Unmarshal(data, &d); err != nil {
+	if err := errors.Join(checkJSON(data), json.Unmarshal(data, &d)); err != nil {
 		return Parsed{}, fmt.Errorf("manifest: %w", err)
 	}
 	if err := d.check(mediaType); err != nil {
@@ -67,11 +65,8 @@ func Parse(mediaType string, data []byte) (Parsed, error) {
 }
 
 func (d *document) isIndex(mediaType string) bool {
-	switch d.kind(mediaType) {
-	case v1.MediaTypeImageIndex, dockerList:
-		return true
-	case v1.MediaTypeImageManifest, dockerManifest:
-		return false
+	if k := d.kind(mediaType); isDocument(k) {
+		return k == v1.MediaTypeImageIndex || k == dockerList
 	}
 	return d.Manifests != nil
 }
@@ -112,37 +107,6 @@ func (d *document) check(mediaType string) error {
 	return nil
 }
 
-// Choose picks the entry of an index that is the site: the artifact, then what
-// has no platform, then this machine's architecture on Linux, then the first.
-// Attestations, which claim an unknown platform, are never chosen.
-func Choose(x *v1.Index) (Descriptor, error) {
-	best, rank := Descriptor{}, 0
-	for _, d := range x.Manifests {
-		if r := rankEntry(d); r > rank {
-			best, rank = d, r
-		}
-	}
-	if rank == 0 {
-		return best, fmt.Errorf("index without an entry for a site: %w", ErrUnsupported)
-	}
-	return best, nil
-}
-
-func rankEntry(d Descriptor) int {
-	p := d.Platform
-	switch {
-	case d.ArtifactType == MediaTypeConfig:
-		return 4
-	case p == nil:
-		return 3
-	case p.OS == "unknown" || p.Architecture == "unknown":
-		return 0
-	case p.OS == "linux" && p.Architecture == runtime.GOARCH:
-		return 2
-	}
-	return 1
-}
-
 // Embedded gives the bytes that a descriptor carries in its data field, if it
 // carries any and they are what its digest says. Source: image-spec 1.1,
 // descriptor.md.
@@ -161,27 +125,4 @@ func ConfigOf(m *v1.Manifest, blob []byte) (Config, []Problem, error) {
 		return Config{RootDir: "."}, nil, nil
 	}
 	return ParseConfig(blob)
-}
-
-// TOC is where an eStargz layer's table of contents lies and what vouches for
-// it, as far as the layer's annotations tell.
-type TOC struct {
-	Digest digest.Digest // "" if nothing vouches for a table
-	Offset int64         // in the blob; 0 if only the footer knows
-}
-
-// TOCOf reads the annotations of a layer. Ones that make no sense count as
-// absent.
-func TOCOf(layer Descriptor) TOC {
-	var t TOC
-	d, err := digest.Parse(layer.Annotations[AnnotationTOCDigest])
-	if err != nil {
-		return t
-	}
-	t.Digest = d
-	var off int64
-	if n, err := fmt.Sscanf(layer.Annotations[AnnotationTOCOffset], "%d", &off); n == 1 && err == nil && off > 0 && off < layer.Size {
-		t.Offset = off
-	}
-	return t
 }

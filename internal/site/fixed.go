@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -84,7 +85,10 @@ func (l *Live) fetchDigest(ctx context.Context, p pin, key string) (*Site, error
 	}
 	s, err := l.loader.load(ctx, p.repo, registry.Manifest{MediaType: doc.MediaType, Digest: p.digest, Bytes: doc.Bytes})
 	if err != nil {
-		return nil, promised(err)
+		slog.Error("a version cannot be shown", "event", "bad_version", "repo", p.repo, "digest", p.digest, "err", err)
+		if s = l.loader.brokenSite(p.repo, p.digest, err); s == nil {
+			return nil, promised(err)
+		}
 	}
 	l.names.add(p.repo)
 	l.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/cache"
+	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	Repositories []string
 	// Pinned are tags whose versions are kept in the store as a whole.
 	Pinned []registry.Reference
+	// Platform is the one whose image is shown of an index with several.
+	Platform manifest.Platform
 }
 
 // Live is the namespace: which repositories and tags there are, and which site
@@ -85,7 +88,7 @@ func Open(o Options) *Live {
 	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, fetches: newFetches(ctx), health: health, wholeBlob: wholeBlob}
 	contents.companions = newCompanions(contents)
 	l := &Live{
-		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents},
+		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents, platform: o.Platform},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), bad: &badVersions{now: time.Now},
 		checks: newBudget(checksPerSecond), questions: newQuestions(), now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,

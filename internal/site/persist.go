@@ -49,9 +49,14 @@ type memoryAlias struct {
 	Tag        string `json:"tag"`
 }
 
-// memoryName is the document for one registry; several may share a store.
+// memoryName is the document for one registry and platform; several may share a
+// store.
 func (l *Live) memoryName() string {
-	sum := sha256.Sum256([]byte(l.registry.Host()))
+	key := l.registry.Host()
+	if p := l.loader.platform.String(); p != "" {
+		key += " " + p
+	}
+	sum := sha256.Sum256([]byte(key))
 	return fmt.Sprintf("namespaces/%x", sum[:8])
 }
 
@@ -143,9 +148,15 @@ func (l *Live) memory() (memory, bool) {
 	l.dirty = false
 	m := memory{Version: memoryVersion, Repositories: l.names.all()}
 	for r, t := range l.tags {
+		if t.site != nil && t.site.problem != nil {
+			continue // nothing is lost by asking again
+		}
 		m.Tags = append(m.Tags, memoryTag{r.repo, r.tag, t.top, t.chosen})
 	}
 	for p, f := range l.fixed {
+		if f.site != nil && f.site.problem != nil {
+			continue
+		}
 		m.Fixed = append(m.Fixed, memoryFixed{p.repo, p.digest, f.chosen})
 	}
 	for r, tag := range l.aliases.all() {

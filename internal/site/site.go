@@ -25,6 +25,7 @@ type Site struct {
 	demands atomic.Int32 // fetches that somebody waited for
 	root    string       // folder of the layers that is the site's root
 	warning string       // what is odd about it, for people
+	problem error        // why it has no files, see Problem
 	isKept  atomic.Bool  // the store has its tree
 
 	rulesOnce sync.Once

@@ -72,8 +72,11 @@ func (t *tag) status(r ref) TagStatus {
 		checked := t.checked // the status is read without the lock
 		s.Checked = &checked
 	}
-	if t.err != nil {
+	switch {
+	case t.err != nil:
 		s.Problem = t.err.Error()
+	case t.site != nil && t.site.problem != nil:
+		s.Problem = t.site.problem.Error()
 	}
 	return s
 }

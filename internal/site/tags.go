@@ -197,8 +197,10 @@ func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
 	version := pin{r.repo, doc.Digest}
 	s, err := l.version(ctx, r, version, doc)
 	if err != nil {
-		l.failedVersion(r, version, err)
-		return nil, err
+		if s = l.loader.brokenSite(r.repo, doc.Digest, err); s == nil || l.isShown(r) {
+			l.failedVersion(r, version, err)
+			return nil, err
+		}
 	}
 	l.show(r, doc.Digest, s)
 	return s, nil

@@ -1,0 +1,251 @@
+package site
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regfs/regfs/internal/layer"
+	"github.com/regfs/regfs/internal/manifest"
+	"github.com/regfs/regfs/internal/tree"
+)
+
+// maxArchives is how many layers of a file system are put over each other:
+// container runtimes take 127. Files of an artifact are not counted, since they
+// need not be read.
+const maxArchives = 128
+
+// merge puts layers over each other.
+type merge struct {
+	*loader
+	repo     string
+	builder  *tree.Builder
+	titles   map[string]bool // of the files of an artifact
+	archives int
+	nothing  []manifest.Descriptor // layers without files
+}
+
+// tree merges the layers.
+func (l *loader) tree(ctx context.Context, repo string, config manifest.Descriptor, r *record) (*tree.Tree, error) {
+	m := &merge{loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
+	for i, d := range r.Layers {
+		c, err := manifest.ContentOf(config, d)
+		if err != nil {
+			return nil, malformed{err}
+		}
+		if err := m.add(ctx, i, d, c); err != nil {
+			err = fmt.Errorf("layer %s: %w", d.Digest, err)
+			if errors.Is(err, layer.ErrFormat) {
+				err = malformed{err}
+			}
+			return nil, err
+		}
+	}
+	if text := m.missing(config, len(r.Layers)); text != "" {
+		r.warn(text)
+	}
+	t, dropped, err := m.builder.Freeze(r.RootDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.warn(fmt.Sprintf("its configuration says rootDir %q, which its layers do not have: all of them is shown", r.RootDir))
+		r.RootDir = "."
+		t, dropped, err = m.builder.Freeze(r.RootDir)
+	}
+	if err != nil {
+		return nil, malformed{err}
+	}
+	logDropped(repo, r.Digest, dropped)
+	return t, nil
+}
+
+// logDropped tells of some of the links that are not shown.
+func logDropped(repo string, d digest.Digest, dropped []tree.Dropped) {
+	for i, link := range dropped {
+		if i == 10 {
+			slog.Warn("links left out", "event", "link_escape", "repo", repo, "digest", d, "more", len(dropped)-i)
+			break
+		}
+		slog.Warn("link left out: it leads out of the site or nowhere", "event", "link_escape",
+			"repo", repo, "digest", d, "path", link.Path, "target", link.Target)
+	}
+}
+
+// missing says which layers show nothing, if any do not.
+func (m *merge) missing(config manifest.Descriptor, layers int) string {
+	switch {
+	case layers == 0:
+		return fmt.Sprintf("it has no layers: its configuration is %.100q", config.MediaType)
+	case len(m.nothing) == 0:
+		return ""
+	}
+	return fmt.Sprintf("%d of its %d layers are no files that have a name: the first is %.100q", len(m.nothing), layers, m.nothing[0].MediaType)
+}
+
+// add adds one layer.
+func (m *merge) add(ctx context.Context, number int, d manifest.Descriptor, c manifest.Content) error {
+	switch c.Kind {
+	case manifest.Archive:
+		if m.archives++; m.archives > maxArchives {
+			return fmt.Errorf("%w: more than %d layers over each other", layer.ErrFormat, maxArchives)
+		}
+		return m.archive(ctx, number, d)
+	case manifest.File:
+		return m.file(ctx, number, d, c.Title)
+	case manifest.Folder:
+		return m.folder(ctx, number, d, c.Title)
+	}
+	m.nothing = append(m.nothing, d)
+	return nil
+}
+
+// archive adds a layer by its table of contents if the manifest vouches for
+// one, else by reading all of it.
+func (m *merge) archive(ctx context.Context, number int, d manifest.Descriptor) error {
+	if toc := manifest.TOCOf(d); toc.Vouched() {
+		err := m.readTOC(ctx, number, d, toc)
+		if !errors.Is(err, layer.ErrNoTOC) {
+			return err
+		}
+		slog.Info("table of contents cannot be used, reading the whole layer", "event", "no_toc",
+			"repo", m.repo, "digest", d.Digest, "err", err)
+	}
+	return m.stream(ctx, d, func(body io.Reader) error {
+		return layer.Scan(m.builder, number, d.Size, body, m.put)
+	})
+}
+
+// file adds a layer that is one file. It is not read before it is asked for,
+// unless its digest alone is not enough to verify it then.
+func (m *merge) file(ctx context.Context, number int, d manifest.Descriptor, title string) error {
+	if err := m.entitle(title); err != nil {
+		return err
+	}
+	if sum, ok := sha256Of(d.Digest); ok && d.Size <= layer.MaxWhole {
+		return layer.AddFile(m.builder, number, title, d.Size, sum)
+	}
+	return m.stream(ctx, d, func(body io.Reader) error {
+		return layer.ScanFile(m.builder, number, title, d.Size, body, m.put)
+	})
+}
+
+// folder adds a layer that is a packed folder.
+func (m *merge) folder(ctx context.Context, number int, d manifest.Descriptor, title string) error {
+	if err := m.entitle(title); err != nil {
+		return err
+	}
+	dir, err := layer.CleanTitle(title)
+	if err != nil {
+		return err
+	}
+	return m.stream(ctx, d, func(body io.Reader) error {
+		return layer.ScanBelow(m.builder, number, d.Size, dir, body, m.put)
+	})
+}
+
+// entitle refuses a title that another layer has.
+func (m *merge) entitle(title string) error {
+	name, err := layer.CleanTitle(title)
+	if err != nil {
+		return err
+	}
+	if m.titles[name] {
+		return fmt.Errorf("%w: two layers with the title %.200q", layer.ErrFormat, title)
+	}
+	m.titles[name] = true
+	return nil
+}
+
+func sha256Of(d digest.Digest) (sum tree.Digest, ok bool) {
+	if d.Algorithm() != digest.SHA256 {
+		return sum, false
+	}
+	n, err := hex.Decode(sum[:], []byte(d.Encoded()))
+	return sum, err == nil && n == len(sum)
+}
+
+// stream hands all of a blob to read, once.
+func (m *merge) stream(ctx context.Context, d manifest.Descriptor, read func(io.Reader) error) error {
+	body, err := m.registry.Blob(ctx, m.repo, d.Digest, d.Size)
+	if err != nil {
+		return promised(err)
+	}
+	defer body.Close()
+	return read(body)
+}
+
+// put keeps a chunk of a layer that is read as a whole. Chunks are named by
+// their own digest, so that keeping them before the whole layer has been
+// verified says nothing about the layer: until then no tree names them.
+func (m *merge) put(sum tree.Digest, data []byte) {
+	if m.store == nil {
+		return // only the tree is wanted: see ReadVersion
+	}
+	if err := m.store.PutVerified(sum, data); err != nil {
+		slog.Warn("content is not kept", "event", "cache_full", "err", err)
+	}
+}
+
+// readTOC adds a layer by its table of contents.
+func (m *merge) readTOC(ctx context.Context, number int, d manifest.Descriptor, toc manifest.TOC) error {
+	if z := toc.Zstd; z != nil {
+		table, err := m.bytes(ctx, d, z.Offset, z.Length)
+		if err != nil {
+			return err
+		}
+		return layer.ReadZstdTOC(m.builder, number, z.Offset, table, layer.ZstdTOC{Digest: z.Digest, JSON: toc.Digest, Size: z.Size})
+	}
+	if d.Size <= layer.FooterSize {
+		return layer.ErrNoTOC
+	}
+	end := d.Size - layer.FooterSize
+	if toc.Offset == 0 {
+		footer, err := m.bytes(ctx, d, end, layer.FooterSize)
+		if err != nil {
+			return err
+		}
+		var length int64
+		if toc.Offset, length, err = layer.ParseFooter(footer); err != nil {
+			return err
+		}
+		end = d.Size - length
+	}
+	if toc.Offset >= end {
+		return layer.ErrNoTOC
+	}
+	table, err := m.bytes(ctx, d, toc.Offset, end-toc.Offset)
+	if err != nil {
+		return err
+	}
+	return layer.ReadTOC(m.builder, number, toc.Offset, bytes.NewReader(table), toc.Digest)
+}
+
+// maxTable bounds a compressed table of contents in bytes: a million files at
+// the hundred bytes that two digests and a name take at least.
+const maxTable = 128 << 20
+
+// bytes reads one range of a layer. A registry that sends the whole blob
+// instead makes the caller read it whole by itself: ErrNoTOC.
+func (m *merge) bytes(ctx context.Context, d manifest.Descriptor, off, n int64) ([]byte, error) {
+	if n > maxTable {
+		return nil, layer.ErrNoTOC
+	}
+	body, err := m.registry.Range(ctx, m.repo, d.Digest, d.Size, off, n)
+	if err != nil {
+		return nil, promised(err)
+	}
+	defer body.Close()
+	if body.Offset != off || body.Length != n {
+		return nil, fmt.Errorf("the registry does not serve ranges: %w", layer.ErrNoTOC)
+	}
+	data := make([]byte, n)
+	if _, err := io.ReadFull(body, data); err != nil {
+		return nil, unavailable(err)
+	}
+	return data, nil
+}
