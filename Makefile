@@ -21,9 +21,10 @@ STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
 DEMO_PACKAGES := ca-certificates curl docker-registry fuse3 nginx
-# gcc is for the race detector; the font is for chromium, which needs one.
+# gcc is for the race detector; the font is for chromium, which needs one. npm
+# fetches websites to test with; many have it from elsewhere.
 TEST_PACKAGES := $(DEMO_PACKAGES) apache2-utils chromium docker.io docker-compose fonts-dejavu-core \
-	gcc libc6-dev skopeo umoci
+	gcc libc6-dev skopeo umoci $(if $(shell command -v npm),,npm)
 
 # Mounting with allow_other, dockerd and nginx's other user need root. Only the
 # test binaries get it: what go builds stays ours.
@@ -106,8 +107,8 @@ bench: ## measure regfs beside its limits and write bench/results.md; SHORT=1, S
 	.data/bench/bench $(if $(SHORT),-short) $(if $(ROWS),-rows '$(ROWS)') \
 		$(if $(SITE),-site '$(SITE)',-out $(if $(ROWS),.data/bench,bench)/results.md)
 
-clean: ## remove what was built and what the demo and the benchmark keep
-	rm -rf --one-file-system bin images test-artifacts .tools .data/demo .data/bench
+clean: ## remove what was built and what the demo, the tests and the benchmark keep
+	rm -rf --one-file-system bin images test-artifacts .tools .data/demo .data/npm .data/bench
 
 $(STATICCHECK):
 	@GOBIN=$(CURDIR)/$(TOOLS) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)

@@ -178,7 +178,7 @@ func (b *bench) nginx(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := strings.NewReplacer("listen 8080;", "listen "+address+";", "root /mnt/sites;", "root "+root+";").Replace(string(site))
+	text := strings.NewReplacer("listen 8080;", "listen "+address+";", "root /mnt/sites$", "root "+root+"$").Replace(string(site))
 	if err := os.WriteFile(filepath.Join(dir, "regfs.conf"), []byte(text), 0o644); err != nil {
 		return "", err
 	}

@@ -106,7 +106,7 @@ func TestACompanionIsLookedUpAndNeverListed(t *testing.T) {
 	if other.NodeId != e.NodeId || other.Mtime != e.Mtime {
 		t.Errorf("in another version: got node %x, want %x at once", other.NodeId, e.NodeId)
 	}
-	if page := lookupIn(t, f, lookup(t, f, "my-app", "v1", ".regfs", "404"), "index.html.gz"); page.NodeId != e.NodeId {
+	if page := lookupIn(t, f, lookup(t, f, "my-app", "v1", ".regfs"), "404.html.gz"); page.NodeId != e.NodeId {
 		t.Errorf("of a page that is found by another name: got node %x, want %x", page.NodeId, e.NodeId)
 	}
 	own := lookupIn(t, f, dir, "own.js.gz")

@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"strings"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/regfs/regfs/internal/site"
@@ -8,24 +10,22 @@ import (
 )
 
 // derived is a folder that the mount adds to each site, to be looked up and
-// never listed. They tell a web server what the site wants in the only words
-// that it has: what exists.
+// never listed. It tells a web server what the site wants in the only words that
+// it has: what exists.
 //
-//	.regfs/                 in the root of a site; one of the site's own is hidden
-//	.regfs/spa/index.html   the page for what is not there, if the site is a
-//	                        single-page application that has one
-//	.regfs/404/index.html   the site's own 404.html, if it has one
-//	.regfs/names/…          every name of the site, as a folder
+//	.regfs/           in the root of a site; one of the site's own is hidden
+//	.regfs/spa.html   the page for what is not there, if the site is a
+//	                  single-page application that has one
+//	.regfs/404.html   the site's own page about what is missing, if it has one
+//	.regfs/names/…    every name of the site, as a folder
 //
-// The pages are in folders, and the names are folders, since whether a folder
-// is there is known from memory. nginx takes every error of a test for "not
-// there"; of these tests no error can come, so that a registry that is away
-// does not look like a page that is missing.
+// That names are folders is for those who only want to know whether there is
+// such a file: asking for the file itself waits for its bytes, and nginx takes
+// the error of a registry that is away for "not there".
 type derived uint8
 
 const (
 	derivedRoot derived = iota + 1
-	derivedPage
 	derivedNames
 )
 
@@ -43,9 +43,8 @@ const (
 func (f *FS) lookupDerived(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
 	n, ok := dir.derive(name)
 	switch {
-	case dir.made.derived == derivedPage && name == startPage+".gz":
-		c, settled := dir.site.CompanionOf(dir.node)
-		return f.tellCompanion(c, settled, out)
+	case !ok && strings.HasSuffix(name, gzipSuffix):
+		return f.lookupDerivedCompanion(dir, strings.TrimSuffix(name, gzipSuffix), out)
 	case !ok:
 		return miss(out, forever)
 	case n.made != nil:
@@ -54,30 +53,33 @@ func (f *FS) lookupDerived(cancel <-chan struct{}, parent nodeID, dir inode, nam
 	return f.tellNode(cancel, parent, n, out)
 }
 
-// derive is what a derived folder has under a name.
-func (n inode) derive(name string) (inode, bool) {
-	switch n.made.derived {
-	case derivedRoot:
-		return n.deriveFolder(name)
-	case derivedPage:
-		return inode{site: n.site, node: n.node}, name == startPage
-	case derivedNames:
-		child, ok := n.site.Tree.Walk(n.node, name, true)
-		return deriving(derivedNames, n.site, child), ok && n.site.Tree.Kind(n.node) == tree.Dir
+// gzipSuffix is what the name of a companion has in addition.
+const gzipSuffix = ".gz"
+
+// lookupDerivedCompanion answers for the gzip form of a page in a derived folder.
+func (f *FS) lookupDerivedCompanion(dir inode, page string, out *fuse.EntryOut) fuse.Status {
+	n, ok := dir.derive(page)
+	if !ok || n.made != nil {
+		return miss(out, forever)
 	}
-	return inode{}, false
+	c, settled := n.site.CompanionOf(n.node)
+	return f.tellCompanion(c, settled, out)
 }
 
-func (n inode) deriveFolder(name string) (inode, bool) {
-	switch name {
-	case "spa":
-		page, ok := spaPage(n.site)
-		return deriving(derivedPage, n.site, page), ok
-	case "404":
-		page, ok := file(n.site, missingPage)
-		return deriving(derivedPage, n.site, page), ok
-	case "names":
+// derive is what a derived folder has under a name.
+func (n inode) derive(name string) (inode, bool) {
+	switch {
+	case n.made.derived == derivedNames:
+		child, ok := n.site.Tree.Walk(n.node, name, true)
+		return deriving(derivedNames, n.site, child), ok
+	case name == "names":
 		return deriving(derivedNames, n.site, tree.Root), true
+	case name == "spa.html":
+		page, ok := spaPage(n.site)
+		return inode{site: n.site, node: page}, ok
+	case name == missingPage:
+		page, ok := file(n.site, missingPage)
+		return inode{site: n.site, node: page}, ok
 	}
 	return inode{}, false
 }

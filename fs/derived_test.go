@@ -27,7 +27,7 @@ func exists(t *testing.T, f *FS, path string) bool {
 	return true
 }
 
-func TestWhatASiteWantsAppearsAsFolders(t *testing.T) {
+func TestWhatASiteWantsAppearsAsFiles(t *testing.T) {
 	w := newWorld(t)
 	page := map[string]string{"index.html": "start"}
 	w.publish("plain", "v1", page)
@@ -37,21 +37,20 @@ func TestWhatASiteWantsAppearsAsFolders(t *testing.T) {
 	f := w.newFS()
 	for path, want := range map[string]bool{
 		"plain/v1/.regfs":                           true,
-		"plain/v1/.regfs/spa":                       false,
-		"plain/v1/.regfs/404":                       false,
+		"plain/v1/.regfs/spa.html":                  false,
+		"plain/v1/.regfs/404.html":                  false,
 		"plain/v1/.regfs/names/index.html":          true,
 		"plain/v1/.regfs/names/index.html/x":        false,
 		"plain/v1/.regfs/names/missing":             false,
 		"plain/v1/.regfs/index.html":                false,
-		"spa/v1/.regfs/spa/index.html":              true,
-		"spa/v1/.regfs/spa/other.html":              false,
-		"spa-without-page/v1/.regfs/spa":            false,
-		"pages/v1/.regfs/spa/index.html":            true,
-		"pages/v1/.regfs/404/index.html":            true,
+		"spa/v1/.regfs/spa.html":                    true,
+		"spa-without-page/v1/.regfs/spa.html":       false,
+		"pages/v1/.regfs/spa.html":                  true,
+		"pages/v1/.regfs/404.html":                  true,
 		"pages/v1/.regfs/names/d/e":                 true,
 		"pages/v1/d/.regfs":                         false,
 		"pages/.regfs":                              false,
-		".regfs/hosts/v1--pages/.regfs/404":         true,
+		".regfs/hosts/v1--pages/.regfs/404.html":    true,
 		".regfs/hosts/v1--pages/404.html":           true,
 		".regfs/hosts/v1--pages/.regfs/names/d/e/f": false,
 		".regfs/hosts/v2--pages":                    false,
@@ -61,9 +60,9 @@ func TestWhatASiteWantsAppearsAsFolders(t *testing.T) {
 		}
 	}
 	for derived, original := range map[string]string{
-		"spa/v1/.regfs/spa/index.html":   "spa/v1/index.html",
-		"pages/v1/.regfs/spa/index.html": "pages/v1/200.html",
-		"pages/v1/.regfs/404/index.html": "pages/v1/404.html",
+		"spa/v1/.regfs/spa.html":   "spa/v1/index.html",
+		"pages/v1/.regfs/spa.html": "pages/v1/200.html",
+		"pages/v1/.regfs/404.html": "pages/v1/404.html",
 	} {
 		got, want := lookup(t, f, strings.Split(derived, "/")...), lookup(t, f, strings.Split(original, "/")...)
 		if got.NodeId != want.NodeId || got.Attr != want.Attr {
@@ -76,29 +75,29 @@ func TestDerivedFoldersAreNotListed(t *testing.T) {
 	w := newWorld(t)
 	w.publish("my-app", "v1", map[string]string{"index.html": "start", "404.html": "missing"})
 	site := filepath.Join(w.mount(w.newFS()), "my-app", "v1")
-	for dir, want := range map[string]int{"": 2, ".regfs": 0, ".regfs/404": 0, ".regfs/names": 0} {
+	for dir, want := range map[string]int{"": 2, ".regfs": 0, ".regfs/names": 0} {
 		entries, err := os.ReadDir(filepath.Join(site, dir))
 		if err != nil || len(entries) != want {
 			t.Errorf("%q: got %v, %v; want %d entries", dir, entries, err, want)
 		}
 	}
-	if got, err := os.ReadFile(filepath.Join(site, ".regfs/404/index.html")); string(got) != "missing" || err != nil {
+	if got, err := os.ReadFile(filepath.Join(site, ".regfs/404.html")); string(got) != "missing" || err != nil {
 		t.Errorf("the page for what is missing: got %q, %v", got, err)
 	}
 }
 
-// TestDerivedFoldersWaitForNoBytes asks for names whose content cannot be had.
-func TestDerivedFoldersWaitForNoBytes(t *testing.T) {
+// TestNamesWaitForNoBytes asks for a file whose content cannot be had.
+func TestNamesWaitForNoBytes(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"200.html": "fallback", "big": strings.Repeat("x", 1<<20)})
+	w.publish("my-app", "v1", map[string]string{"200.html": "fallback"})
 	f := w.newFS()
 	lookup(t, f, "my-app", "v1")
 	w.server.Close()
-	if !exists(t, f, "my-app/v1/.regfs/spa") || !exists(t, f, "my-app/v1/.regfs/names/200.html") {
-		t.Error("what is known of the site is not told")
+	if !exists(t, f, "my-app/v1/.regfs/names/200.html") {
+		t.Error("a name that is known is not told")
 	}
-	in, out := fuse.InHeader{NodeId: lookup(t, f, "my-app", "v1", ".regfs", "spa").NodeId}, fuse.EntryOut{}
-	if status := f.Lookup(nil, &in, "index.html", &out); status != fuse.EIO {
+	in, out := fuse.InHeader{NodeId: lookup(t, f, "my-app", "v1", ".regfs").NodeId}, fuse.EntryOut{}
+	if status := f.Lookup(nil, &in, "spa.html", &out); status != fuse.EIO {
 		t.Errorf("a page that cannot be had: got %v, want EIO", status)
 	}
 }

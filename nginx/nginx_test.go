@@ -32,8 +32,16 @@ const absent = ""
 
 type header map[string]string
 
+// goes is what a browser sends that goes to a page.
+var goes = header{"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+// from is what a browser sends for a part of a page on the same server.
+func from(page string) header { return header{"Referer": "http://SERVER" + page} }
+
 var tests = []struct {
 	name    string
+	method  string // "" is GET
+	host    string // "" is the server's address
 	path    string
 	request header
 	status  int
@@ -104,6 +112,60 @@ var tests = []struct {
 	{name: "the mount's own folder", path: "/.regfs/ready", status: 404},
 	{name: "the mount's own folder, escaped", path: "/%2eregfs/ready", status: 404},
 
+	{name: "page without its extension", path: "/my-app/v1/about", status: 200, body: "about", answer: header{
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "Last-Modified": absent}},
+	{name: "page beside a folder of its name", path: "/my-app/v1/img", status: 200, body: "images"},
+	{name: "page without its extension, broken", path: "/my-app/v1/broken-page", status: 503},
+	{name: "page that a site has for what is missing", path: "/team/docs/v1/missing", status: 404, body: "missing", answer: header{
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "Last-Modified": absent, "ETag": absent}},
+	{name: "the same in a folder without an index", path: "/team/docs/v1/img/", status: 404, body: "missing"},
+	{name: "the same, broken", path: "/broken/v1/missing", status: 503, answer: header{"Retry-After": "1", "Cache-Control": "no-store"}},
+	{name: "fallback page of an application", path: "/spa/v1/users/7", request: goes, status: 200, body: "start", answer: header{
+		"Cache-Control": "no-cache", "Vary": "Accept", "Last-Modified": absent}},
+	{name: "the same, not modified", path: "/spa/v1/users/7", status: 304,
+		request: header{"Accept": "text/html", "If-None-Match": `"499602d2-5"`}},
+	{name: "the same for a digest", path: "/spa@" + digest + "/users/7", request: goes, status: 200, answer: header{
+		"Cache-Control": immutable, "Vary": "Accept"}},
+	{name: "the same, broken", path: "/broken/v1/users/7", request: goes, status: 503},
+	{name: "a script of an application", path: "/spa/v1/users/7", request: header{"Accept": "*/*"}, status: 404},
+	{name: "an asset of an application", path: "/spa/v1/a.js", request: goes, status: 404},
+	{name: "no application", path: "/my-app/v1/users/7", request: goes, status: 404},
+
+	{name: "asset of a page at the root", path: "/a.css", request: from("/my-app/v1/guide/"), status: 302, answer: header{
+		"Location": "/my-app/v1/a.css", "Cache-Control": "no-cache"}},
+	{name: "asset in a folder", path: "/img/a.png?x=%41", request: from("/my-app/v1/?y#z"), status: 302, answer: header{
+		"Location": "/my-app/v1/img/a.png?x=%41"}},
+	{name: "page at the root", path: "/about", request: from("/my-app/v1/"), status: 302, answer: header{"Location": "/my-app/v1/about"}},
+	{name: "folder at the root", path: "/guide/", request: from("/my-app/v1/"), status: 302, answer: header{"Location": "/my-app/v1/guide/"}},
+	{name: "asset of a page in a digest", path: "/a%20b.js", request: from("/my-app@" + digest + "/"), status: 302, answer: header{
+		"Location": "/my-app@" + digest + "/a%20b.js"}},
+	{name: "asset of a nested repository", path: "/a.css", request: from("/team/docs/v1/deep/down/"), status: 302, answer: header{
+		"Location": "/team/docs/v1/a.css"}},
+	{name: "asset that the page's site has not", path: "/none.css", request: from("/my-app/v1/"), status: 404},
+	{name: "asset of a page elsewhere", path: "/a.css", request: header{"Referer": "http://elsewhere/my-app/v1/"}, status: 404},
+	{name: "asset of no page", path: "/a.css", status: 404},
+	{name: "asset of the front page", path: "/a.css", request: from("/"), status: 404},
+	{name: "line ends in a name", path: "/a%0d%0aX:%20y", request: from("/my-app/v1/"), status: 302, answer: header{
+		"Location": "/my-app/v1/a%0D%0AX:%20y", "X": absent}},
+	{name: "asset whose names no folder tells", path: "/a.css", request: from("/my-app/"), status: 404},
+
+	{name: "host", host: "v1--my-app.sites.localhost", path: "/", status: 200, body: "host", answer: header{"Cache-Control": "no-cache"}},
+	{name: "host with a port", host: "v1--my-app.sites.example.org:8080", path: "/", status: 200, body: "host"},
+	{name: "host in capitals", host: "V1--My-App.Sites.localhost", path: "/", status: 200, body: "host"},
+	{name: "folder of a host", host: "v1--my-app.sites.localhost", path: "/sub", status: 301, answer: header{"Location": "/sub/"}},
+	{name: "missing on a host", host: "v1--my-app.sites.localhost", path: "/sub/missing", status: 404, body: "missing on a host"},
+	{name: "other sites of a host", host: "v1--my-app.sites.localhost", path: "/my-app/v1/", status: 404, body: "missing on a host"},
+	{name: "root of a host, from another page", host: "v1--my-app.sites.localhost", path: "/a.css", status: 404,
+		request: header{"Referer": "http://v1--my-app.sites.localhost/sub/"}},
+	{name: "fingerprint on a host", host: "v1--my-app.sites.localhost", path: "/app.0a1b2c3d.js", status: 200, answer: header{"Cache-Control": immutable}},
+	{name: "digest on a host", host: "v1--my-app.sites.localhost", path: "/x@" + digest + "/", status: 200, answer: header{"Cache-Control": "no-cache"}},
+	{name: "unknown host", host: "v9--my-app.sites.localhost", path: "/", status: 404, answer: header{"Cache-Control": "no-cache"}},
+	{name: "host that names no label", host: "..sites.localhost", path: "/", status: 400},
+	{name: "hosts by their path", path: "/.regfs/hosts/v1--my-app/", status: 404},
+	{name: "names by their path", path: "/my-app/v1/.regfs/names/a.css/", status: 404},
+
+	{name: "other methods", method: http.MethodPost, path: "/my-app/v1/", status: 405, answer: header{"Allow": "GET, HEAD", "Cache-Control": "no-cache"}},
+
 	{name: "css", path: "/my-app/v1/a.css", status: 200, answer: header{"Content-Type": "text/css; charset=utf-8"}},
 	{name: "mjs", path: "/my-app/v1/a.mjs", status: 200, answer: header{"Content-Type": "text/javascript; charset=utf-8"}},
 	{name: "js", path: "/my-app/v1/site.js", status: 200, answer: header{"Content-Type": "application/javascript; charset=utf-8"}},
@@ -126,7 +188,7 @@ func TestServesAFolderAsDocumented(t *testing.T) {
 	defer client.CloseIdleConnections()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			answer, body := get(t, client, base+test.path, test.request)
+			answer, body := get(t, client, test.method, base, test.host, test.path, test.request)
 			if got, want := answer.StatusCode, test.status; got != want {
 				t.Errorf("GET %s: got status %d, want %d", test.path, got, want)
 			}
@@ -142,14 +204,17 @@ func TestServesAFolderAsDocumented(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, client *http.Client, url string, request header) (*http.Response, string) {
+func get(t *testing.T, client *http.Client, method, base, host, path string, request header) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, base+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if host != "" {
+		req.Host = host
+	}
 	for name, value := range request {
-		req.Header.Set(name, value)
+		req.Header.Set(name, strings.Replace(value, "SERVER", req.Host, 1))
 	}
 	answer, err := client.Do(req)
 	if err != nil {
@@ -179,6 +244,20 @@ func makeSites(t *testing.T) string {
 		"img/a.png", "secret.txt"} {
 		files["my-app/v1/"+name] = "<v1>\n\n"
 	}
+	for name, content := range map[string]string{
+		"my-app/v1/about.html": "about", "my-app/v1/img.html": "images",
+		"team/docs/v1/img/a.png": "", "team/docs/v1/.regfs/404.html": "missing",
+		"spa/v1/.regfs/spa.html": "start", "spa@" + digest + "/.regfs/spa.html": "start",
+		".regfs/hosts/v1--my-app/index.html": "host", ".regfs/hosts/v1--my-app/sub/a": "", ".regfs/hosts/v1--my-app/app.0a1b2c3d.js": "",
+		".regfs/hosts/v1--my-app/x@" + digest + "/index.html": "", ".regfs/hosts/v1--my-app/.regfs/404.html": "missing on a host",
+		".regfs/hosts/v1--my-app/.regfs/names/a.css/x": "",
+		"my-app@" + digest + "/.regfs/names/a b.js/x":  "", "team/docs/v1/.regfs/names/a.css/x": "",
+	} {
+		files[name] = content
+	}
+	for _, name := range []string{"a.css", "img/a.png", "about.html", "guide/index.html", "a\r\nX: y"} {
+		files["my-app/v1/.regfs/names/"+name+"/x"] = "" // the x makes it a folder
+	}
 	files["my-app/v1/site.js"] = "123456789"
 	files["my-app/v1/guide/index.html"] = "guide"
 	for _, site := range []string{"my-app@" + digest, "team/docs@" + digest, "my-app@sha256:57da"} {
@@ -190,6 +269,9 @@ func makeSites(t *testing.T) string {
 	makeSocket(t, filepath.Join(root, "my-app/v1/broken"))
 	makeSocket(t, filepath.Join(root, "my-app/v1/broken.d/index.html"))
 	makeSocket(t, filepath.Join(root, "my-app@"+digest, "broken"))
+	makeSocket(t, filepath.Join(root, "my-app/v1/broken-page.html"))
+	makeSocket(t, filepath.Join(root, "broken/v1/.regfs/404.html"))
+	makeSocket(t, filepath.Join(root, "broken/v1/.regfs/spa.html"))
 	for _, name := range []string{"my-app/v1/secret.txt", "private"} {
 		if err := os.Chmod(filepath.Join(root, name), 0); err != nil {
 			t.Fatal(err)
@@ -304,7 +386,7 @@ func writeConfig(t *testing.T, dir, address, root string) string {
 	}
 	for was, is := range map[string]string{
 		"listen 8080;":     fmt.Sprintf("listen %s;", address),
-		"root /mnt/sites;": fmt.Sprintf("root %s;", root),
+		"root /mnt/sites$": fmt.Sprintf("root %s$", root),
 	} {
 		if n := bytes.Count(conf, []byte(was)); n != 1 {
 			t.Fatalf("regfs.conf has %q %d times, want once", was, n)

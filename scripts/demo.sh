@@ -193,7 +193,7 @@ start_nginx() {
 	local conf
 	conf=$(<nginx/regfs.conf)
 	conf=${conf/"listen 8080;"/"listen $site;"}
-	conf=${conf/"root /mnt/sites;"/"root \"$mount\";"}
+	conf=${conf/"root /mnt/sites\$regfs_place;"/"root \"$mount\$regfs_place\";"}
 	echo "$conf" >"$demo/regfs.conf"
 	mkdir -p "$demo/nginx"
 	# The workers run as whoever mounted, so that they may enter this folder.

@@ -43,13 +43,19 @@ http {
 // where the mount is.
 func startNginx(t testing.TB, mountpoint string) *nginx {
 	t.Helper()
-	need(t, "nginx")
-	dir, address := newDir(t), freeAddress(t)
 	conf, err := os.ReadFile(filepath.Join(root, "nginx/regfs.conf"))
 	must(t, err)
+	address := freeAddress(t)
 	site := substitute(t, string(conf), "listen 8080", "listen "+address)
-	site = substitute(t, site, "root /mnt/sites;", "root "+mountpoint+";")
-	must(t, os.WriteFile(filepath.Join(dir, "regfs.conf"), []byte(site), 0o644))
+	return runNginx(t, address, substitute(t, site, "root /mnt/sites$", "root "+mountpoint+"$"))
+}
+
+// runNginx runs nginx with servers that listen at address.
+func runNginx(t testing.TB, address, servers string) *nginx {
+	t.Helper()
+	need(t, "nginx")
+	dir := newDir(t)
+	must(t, os.WriteFile(filepath.Join(dir, "regfs.conf"), []byte(servers), 0o644))
 	main := filepath.Join(dir, "nginx.conf")
 	must(t, os.WriteFile(main, fmt.Appendf(nil, nginxConf, dir), 0o644))
 	n := &nginx{start(t, exec.Command("nginx", "-e", "stderr", "-c", main)), "http://" + address}
