@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"internal/layer":   {"internal/tree"},
 	"internal/compare": {"internal/tree"},
 	"internal/metrics": {"registry", "internal/site"},
-	"internal/cli":     {"registry"},
+	"internal/cli":     {"registry", "internal/hostname"},
 
 	"registry":          {},
 	"internal/hostname": {},

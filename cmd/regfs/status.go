@@ -21,7 +21,7 @@ import (
 const statusWait = 5 * time.Second
 
 func statusCommand() *cobra.Command {
-	asJSON := false
+	asJSON, web := false, cli.Web(cli.DefaultWeb)
 	c := &cobra.Command{
 		Use:   "status MOUNTPOINT",
 		Short: "Tell what is served, and how well",
@@ -29,14 +29,15 @@ func statusCommand() *cobra.Command {
 serves. Exit codes: 0 healthy, 3 degraded, 4 not mounted.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return status(args[0], asJSON, c.OutOrStdout())
+			return status(args[0], asJSON, web, c.OutOrStdout())
 		},
 	}
+	c.Flags().Var(&web, "web", "where a web server serves the mount, to tell the versions' addresses there")
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	return c
 }
 
-func status(point string, asJSON bool, stdout io.Writer) error {
+func status(point string, asJSON bool, web cli.Web, stdout io.Writer) error {
 	state, err := fs.StateOf(point)
 	switch {
 	case err != nil:
@@ -57,7 +58,7 @@ func status(point string, asJSON bool, stdout io.Writer) error {
 	if asJSON {
 		_, err = stdout.Write(data)
 	} else {
-		err = printStatus(stdout, point, s)
+		err = printStatus(stdout, point, web, s)
 	}
 	if err == nil && !s.Healthy {
 		err = cli.WithCode(cli.ExitPartial, fmt.Errorf("%s: degraded: %s", point, s.Problem))
@@ -80,7 +81,7 @@ func readStatus(path string) (data []byte, err error) {
 	}
 }
 
-func printStatus(out io.Writer, point string, s site.Status) error {
+func printStatus(out io.Writer, point string, web cli.Web, s site.Status) error {
 	state := "healthy"
 	if !s.Healthy {
 		state = "degraded"
@@ -88,13 +89,14 @@ func printStatus(out io.Writer, point string, s site.Status) error {
 	held, limit := cli.Size(s.Cache.Bytes), cli.Size(s.Cache.Limit)
 	fmt.Fprintf(out, "%s\t%s\nregistry\t%s\ncache\t%s of %s in %d files\n\n", point, state, s.Registry, held.String(), limit.String(), s.Cache.Files)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "REPOSITORY\tTAG\tDIGEST\tFILES\tCHECKED\tPROBLEM")
+	fmt.Fprintln(w, "REPOSITORY\tTAG\tDIGEST\tFILES\tCHECKED\tADDRESS\tPROBLEM")
 	for _, t := range s.Tags {
 		checked := "not yet"
 		if t.Checked != nil {
 			checked = time.Since(*t.Checked).Round(time.Second).String() + " ago"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.19s\t%d\t%s\t%s\n", t.Repository, t.Tag, t.Digest, t.Files, checked, t.Problem+t.Warning)
+		address, _ := web.Addresses(t.Repository, t.Tag)
+		fmt.Fprintf(w, "%s\t%s\t%.19s\t%d\t%s\t%s\t%s\n", t.Repository, t.Tag, t.Digest, t.Files, checked, address, t.Problem+t.Warning)
 	}
 	return w.Flush()
 }

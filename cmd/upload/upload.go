@@ -28,10 +28,11 @@ type upload struct {
 	to      registry.Reference
 	access  cli.RegistryFlags
 	json    bool
+	web     cli.Web
 }
 
 func command() *cobra.Command {
-	var u upload
+	u := upload{web: cli.DefaultWeb}
 	cmd := &cobra.Command{
 		Use:   "upload VERSION [REPOSITORY]",
 		Short: "Push images/VERSION to REPOSITORY:VERSION, by default to " + defaultRepository,
@@ -50,6 +51,7 @@ func command() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&u.images, "images", "images", "folder with the layouts of all versions")
 	u.access.Add(cmd.Flags())
+	cmd.Flags().Var(&u.web, "web", "where a web server serves a mount of the registry, to tell the version's addresses there; '' tells none")
 	cmd.Flags().BoolVar(&u.json, "json", false, "print the result as JSON")
 	return cmd
 }
@@ -99,6 +101,9 @@ func (u *upload) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(stderr, summary(pushed.Progress))
+	if host, path := u.web.Addresses(u.to.Repository, u.version); host != "" {
+		fmt.Fprintf(stderr, "where a mount is served: %s and %s\n", path, host)
+	}
 	return u.print(stdout, pushed)
 }
 
@@ -148,10 +153,13 @@ type result struct {
 	Blobs      int           `json:"blobs"`     // configurations and layers
 	SentBlobs  int           `json:"sentBlobs"` // those of them that the registry lacked
 	SentBytes  int64         `json:"sentBytes"` // of blobs
+	Path       string        `json:"path"`      // URL below the version's name; "" without --web
+	Host       string        `json:"host"`      // URL on a host of its own
 }
 
 func (u *upload) print(w io.Writer, pushed registry.Pushed) error {
 	if u.json {
+		host, path := u.web.Addresses(u.to.Repository, u.version)
 		return json.NewEncoder(w).Encode(result{
 			Repository: u.to.String(),
 			Tag:        u.version,
@@ -159,6 +167,8 @@ func (u *upload) print(w io.Writer, pushed registry.Pushed) error {
 			Blobs:      pushed.Blobs,
 			SentBlobs:  pushed.Sent,
 			SentBytes:  pushed.SentBytes,
+			Path:       path,
+			Host:       host,
 		})
 	}
 	_, err := fmt.Fprintf(w, "%s@%s\n", u.to, pushed.Digest)

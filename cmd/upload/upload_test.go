@@ -72,14 +72,15 @@ func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func TestUploadPrintsWhatTheTagNames(t *testing.T) {
 	dir, digests := images(t, "v1")
 	host := serve(t, nil)
+	const served = "where a mount is served: http://localhost:8080/team/docs/v1/ and http://v1--team--docs.sites.localhost:8080/\n"
 	code, out, errs := run(t, "v1", host+"/team/docs", "--images", dir)
 	if want := host + "/team/docs@" + digests["v1"] + "\n"; code != cli.ExitOK || out != want {
 		t.Errorf("got %d, %q, %q, want 0 and %q", code, out, errs, want)
 	}
-	if want := "sent 2 of 2 blobs, "; !strings.HasPrefix(errs, want) || strings.Count(errs, "\n") != 1 {
-		t.Errorf("got %q on stderr, want one line with %q", errs, want)
+	if want := "sent 2 of 2 blobs, "; !strings.HasPrefix(errs, want) || !strings.HasSuffix(errs, "\n"+served) || strings.Count(errs, "\n") != 2 {
+		t.Errorf("got %q on stderr, want %q and %q", errs, want, served)
 	}
-	code, out, errs = run(t, "v1", "http://"+host+"/team/docs", "--images", dir)
+	code, out, errs = run(t, "v1", "http://"+host+"/team/docs", "--images", dir, "--web", "")
 	if want := host + "/team/docs@" + digests["v1"] + "\n"; code != cli.ExitOK || out != want {
 		t.Errorf("again: got %d, %q, want 0 and %q", code, out, want)
 	}
@@ -91,12 +92,13 @@ func TestUploadPrintsWhatTheTagNames(t *testing.T) {
 func TestUploadPrintsJSON(t *testing.T) {
 	dir, digests := images(t, "v1")
 	host := serve(t, nil)
-	code, out, errs := run(t, "v1", host+"/docs", "--images", dir, "--json")
+	code, out, errs := run(t, "v1", host+"/docs", "--images", dir, "--json", "--web", "https://example.org/")
 	var got result
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != cli.ExitOK {
 		t.Fatalf("got %d, %q, %q, %v", code, out, errs, err)
 	}
-	want := result{Repository: host + "/docs", Tag: "v1", Digest: got.Digest, Blobs: 2, SentBlobs: 2, SentBytes: got.SentBytes}
+	want := result{Repository: host + "/docs", Tag: "v1", Digest: got.Digest, Blobs: 2, SentBlobs: 2, SentBytes: got.SentBytes,
+		Path: "https://example.org/docs/v1/", Host: "https://v1--docs.sites.example.org/"}
 	if got != want || got.Digest.String() != digests["v1"] || got.SentBytes < 2000 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
