@@ -19,6 +19,7 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 	if !ok {
 		return fuse.Status(syscall.ESTALE)
 	}
+	f.habit.asked(nodeID(in.NodeId))
 	n.attr(nodeID(in.NodeId), &out.Attr)
 	out.SetTimeout(forever)
 	return fuse.OK

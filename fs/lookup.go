@@ -98,6 +98,9 @@ func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name
 // tellNode answers a lookup with a node of a site; a file's bytes are waited for.
 func (f *FS) tellNode(cancel <-chan struct{}, parent nodeID, n inode, out *fuse.EntryOut) fuse.Status {
 	timeout := forever
+	if n.kind() == tree.File {
+		f.habit.wanted()
+	}
 	if n.kind() == tree.File && !n.site.Local(n.node) {
 		var err error
 		if timeout, err = gate(cancel, n); err != nil {

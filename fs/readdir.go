@@ -23,7 +23,10 @@ const (
 // no file's bytes: those that are not here get an entry that ends soon, so that
 // who opens them comes by Lookup.
 func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readDir(cancel, in, plusList{f, out})
+	if in.Offset == 0 {
+		f.habit.begin(time.Now())
+	}
+	return f.readDir(cancel, in, &plusList{fs: f, out: out, first: in.Offset == 0})
 }
 
 // ReadDir lists a folder.
@@ -41,21 +44,30 @@ type plainList struct{ out *fuse.DirEntryList }
 func (l plainList) add(e fuse.DirEntry, _ nodeID, _ inode) bool { return l.out.AddDirEntry(e) }
 
 type plusList struct {
-	fs  *FS
-	out *fuse.DirEntryList
+	fs    *FS
+	out   *fuse.DirEntryList
+	first bool // no file was added yet, to a listing from its beginning
 }
 
-func (l plusList) add(e fuse.DirEntry, id nodeID, n inode) bool {
+func (l *plusList) add(e fuse.DirEntry, id nodeID, n inode) bool {
 	entry := l.out.AddDirLookupEntry(e)
 	if entry == nil || id == 0 {
 		return entry != nil
+	}
+	if n.kind() == tree.File && l.fs.habit.namesOnly() {
+		return true // the kernel takes an entry without a node for the name alone
 	}
 	timeout := forever
 	if n.kind() == tree.File && !n.site.Local(n.node) {
 		timeout = unreadyTimeout
 	}
-	if l.fs.inodes.add(id, n) {
-		n.entry(id, entry, timeout)
+	if !l.fs.inodes.add(id, n) {
+		return true
+	}
+	n.entry(id, entry, timeout)
+	if l.fs.habit.probing(id, n, l.first) {
+		entry.SetAttrTimeout(0)
+		l.first = false
 	}
 	return true
 }

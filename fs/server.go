@@ -49,6 +49,7 @@ type FS struct {
 	refresh time.Duration
 	status  func() []byte
 	inodes  inodes
+	habit   habit
 	changes *changes
 }
 
