@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/rules":    {},
 	"internal/cache":    {},
 	"internal/tree":     {},
+	"internal/notify":   {},
 	"internal/web":      {},
 
 	// It measures the commands from outside.

@@ -44,6 +44,9 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 		return err
 	}
 	defer d.close()
+	if err := takeNotifications(d.own, f.secret, d.live); err != nil {
+		return err
+	}
 	if err := listen(ctx, d.own, f.listen); err != nil {
 		return err
 	}

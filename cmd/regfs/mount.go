@@ -31,6 +31,7 @@ type mountFlags struct {
 	refresh    time.Duration
 	allowOther bool
 	listen     string
+	secret     string // file with the secret of notifications
 	pins       []string
 	platform   string
 }
@@ -62,6 +63,7 @@ while the registry is away.`,
 	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /metrics, /healthz and /readyz; \"\" for none")
+	flags.StringVar(&f.secret, "notify-secret-file", "", "take notifications of pushes from registries that show the secret in this file, at POST /notify")
 	flags.StringSliceVar(&f.pins, "pin", nil, "keep all of REPOSITORY:TAG local, large files too (repeatable)")
 	flags.StringVar(&f.platform, "platform", "", "OS/ARCHITECTURE[/VARIANT] of the image to show of several (default: Linux on this machine's)")
 	return c
@@ -101,6 +103,8 @@ func (f *mountFlags) check(point string) error {
 		return cli.Usagef("--refresh %s: at least %s", f.refresh, minRefresh)
 	case f.cacheSize < minCache:
 		return cli.Usagef("--cache-size %s: at least %s", f.cacheSize.String(), new(cli.Size(minCache)).String())
+	case f.secret != "" && f.listen == "":
+		return cli.Usagef("--notify-secret-file: notifications come to the address that --listen names, which is none")
 	case inside(f.cache, point):
 		return cli.Usagef("--cache %s lies inside the mountpoint %s: the file system would read itself", f.cache, point)
 	}

@@ -113,6 +113,19 @@ func (a *aliases) of(r ref) []ref {
 	return all
 }
 
+// in are the aliases in a repository.
+func (a *aliases) in(repo string) []ref {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []ref
+	for name := range a.known {
+		if name.repo == repo {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
 // listed is the tags of a repository if they were listed just now.
 func (a *aliases) listed(repo string, now time.Time, age time.Duration) ([]string, bool) {
 	a.mu.Lock()

@@ -147,12 +147,24 @@ func (l *Live) due() []ref {
 	return due
 }
 
-// schedule chooses when a tag that was asked for now is asked for again: some
-// time before the answer is too old, and not all tags at the same moment.
-func (t *tag) schedule(now time.Time, refresh time.Duration) {
-	if t.next = now.Add(refresh*3/5 + rand.N(refresh/5+1)); t.repeats > 0 {
+// schedule chooses when a tag that was asked for just now is asked for again:
+// some time before the answer is too old, and not all tags at the same moment;
+// or soon, when there is news of it. Live.mu is held.
+func (l *Live) schedule(t *tag, refresh time.Duration) {
+	pause := refresh*3/5 + rand.N(refresh/5+1)
+	if t.repeats > 0 {
 		t.repeats--
-		t.next = now.Add(newsRepeats[t.repeats])
+		pause = newsRepeats[t.repeats]
+		time.AfterFunc(pause, l.wakeFollow)
+	}
+	t.next = l.now().Add(pause)
+}
+
+// wakeFollow has the tags checked whose turn it is.
+func (l *Live) wakeFollow() {
+	select {
+	case l.news <- struct{}{}:
+	default: // follow comes by already
 	}
 }
 

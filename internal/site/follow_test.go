@@ -161,10 +161,11 @@ func TestTagsNobodyLooksAtCostNothing(t *testing.T) {
 func TestChecksAreSpread(t *testing.T) {
 	const refresh = 10 * time.Second
 	now := time.Unix(1000, 0)
+	l := &Live{now: func() time.Time { return now }}
 	seen := map[time.Duration]bool{}
 	for range 100 {
 		var tg tag
-		tg.schedule(now, refresh)
+		l.schedule(&tg, refresh)
 		after := tg.next.Sub(now)
 		if after < refresh/2 || after > refresh*9/10 {
 			t.Fatalf("the next check: got after %v, want some time before %v", after, refresh)

@@ -56,9 +56,10 @@ type Live struct {
 	dirty   bool               // something is to be kept
 	changed func(dir, name string)
 
-	wake   chan struct{} // holds one when something is to be kept
-	news   chan struct{} // holds one when a tag is to be checked now
-	listed chan struct{} // closed when the first try to list all repositories has ended
+	wake     chan struct{} // holds one when something is to be kept
+	news     chan struct{} // holds one when a tag is to be checked now
+	learning chan struct{} // slots for repositories of which there is news
+	listed   chan struct{} // closed when the first try to list all repositories has ended
 
 	ctx    context.Context // of what goes on behind, until Close
 	stop   context.CancelFunc
@@ -92,10 +93,11 @@ func Open(o Options) *Live {
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), bad: &badVersions{now: time.Now},
 		checks: newBudget(checksPerSecond), questions: newQuestions(), now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,
-		wake:    make(chan struct{}, 1),
-		news:    make(chan struct{}, 1),
-		listed:  make(chan struct{}),
-		changed: func(string, string) {},
+		wake:     make(chan struct{}, 1),
+		news:     make(chan struct{}, 1),
+		learning: make(chan struct{}, learnAtOnce),
+		listed:   make(chan struct{}),
+		changed:  func(string, string) {},
 	}
 	l.restore()
 	for _, p := range o.Pinned {

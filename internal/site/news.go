@@ -7,9 +7,17 @@ import (
 )
 
 // newsRepeats are the pauses, the last first, after which a tag of which there
-// is news is asked for again: docker-registry sends word of a push before it has
-// written the tag.
-var newsRepeats = [...]time.Duration{time.Second, 300 * time.Millisecond, 100 * time.Millisecond, 30 * time.Millisecond}
+// is news is asked for again while nothing new is seen: docker-registry sends
+// word of a push before it has written the tag, and how long that takes is its
+// disk's business.
+var newsRepeats = [...]time.Duration{
+	time.Second, 500 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond,
+	50 * time.Millisecond, 25 * time.Millisecond, 15 * time.Millisecond,
+}
+
+// learnAtOnce bounds the unknown repositories that are asked for because there
+// is news of them.
+const learnAtOnce = 16
 
 // News says that a tag may mean something else now, or if tag is "", that any
 // tag of the repository may. Nothing of it is believed: tags in use are checked
@@ -20,10 +28,11 @@ func (l *Live) News(repo, tag string) {
 	}
 	l.checkSoon(repo, tag)
 	l.forgetAbsence(repo, tag)
-	select {
-	case l.news <- struct{}{}:
-	default: // it is to come by already
+	l.aliases.doubt(repo)
+	for _, a := range l.aliases.in(repo) {
+		l.announceAlias(a)
 	}
+	l.wakeFollow()
 }
 
 // checkSoon makes it the turn of the tags of which there is news.
@@ -32,7 +41,7 @@ func (l *Live) checkSoon(repo, name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	soon := func(t *tag) {
-		t.next, t.repeats = now, len(newsRepeats)
+		t.next, t.news, t.repeats = now, now, len(newsRepeats)
 		if !l.followed(t, now) {
 			t.checked = time.Time{} // whoever looks next waits for an answer
 		}
@@ -61,9 +70,57 @@ func (l *Live) forgetAbsence(repo, tag string) {
 			l.announce(r)
 		}
 	}
+	if l.names.isRepository(repo) {
+		return
+	}
+	l.tellFolders(l.unknownFolders(repo))
+	select {
+	case l.learning <- struct{}{}:
+		l.behind(func() {
+			defer func() { <-l.learning }()
+			l.learn(repo)
+		})
+	default: // whoever looks it up asks for it
+	}
+}
+
+// unknownFolders are the repository and the folders above it, as far as no other
+// repository makes them known.
+func (l *Live) unknownFolders(repo string) (folders []string) {
 	for name := repo; name != "" && !l.names.isFolder(name); name, _ = parent(name) {
+		folders = append(folders, name)
+	}
+	return folders
+}
+
+// tellFolders tells that folders may be there now.
+func (l *Live) tellFolders(folders []string) {
+	for _, name := range folders {
 		l.absent.forget(name)
 		l.tell(parent(name))
+	}
+}
+
+// learn asks for a repository of which there is news, and which nobody knows yet:
+// the folders above it cannot be looked up before.
+func (l *Live) learn(repo string) {
+	for i := len(newsRepeats) - 1; i >= 0; i-- {
+		if l.checks.take() && l.loader.health.check() == nil {
+			is, err := l.registry.HasRepository(l.ctx, repo)
+			l.loader.health.note(err)
+			if is {
+				folders := l.unknownFolders(repo)
+				l.names.add(repo)
+				l.tellFolders(folders)
+				l.markDirty()
+				return
+			}
+		}
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-time.After(newsRepeats[i]):
+		}
 	}
 }
 

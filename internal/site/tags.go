@@ -31,7 +31,8 @@ type tag struct {
 	tried   time.Time     // when it was last asked for
 	next    time.Time     // when it is to be asked for again while it is in use
 	used    time.Time     // when somebody last looked
-	repeats int           // how often it is still asked for because of news of it
+	news    time.Time     // when there last was news of it
+	repeats int           // how often it is still asked for because of that
 	err     error         // why the newest version is not shown, or nothing newer is known
 	bad     digest.Digest // the newest version, if it cannot be shown
 }
@@ -170,7 +171,7 @@ func (l *Live) head(ctx context.Context, r ref) (*Site, error) {
 	if d != top {
 		t.err, t.bad = why, d
 	}
-	t.schedule(l.now(), l.refresh)
+	l.schedule(t, l.refresh)
 	return s, nil
 }
 
@@ -189,6 +190,7 @@ func (l *Live) resolve(ctx context.Context, r ref) (*Site, error) {
 
 // fetchTag reads what a tag names, makes the site of it, and only then shows it.
 func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
+	asked := l.now()
 	doc, err := l.registry.Manifest(ctx, r.repo, r.tag)
 	if err != nil {
 		l.failed(r, err)
@@ -202,7 +204,7 @@ func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
 			return nil, err
 		}
 	}
-	l.show(r, doc.Digest, s)
+	l.show(r, doc.Digest, s, asked)
 	return s, nil
 }
 
@@ -232,8 +234,8 @@ func (l *Live) isShown(r ref) bool {
 	return l.tags[r] != nil
 }
 
-// show makes a site the one that a tag names.
-func (l *Live) show(r ref, top digest.Digest, s *Site) {
+// show makes a site the one that a tag names, as the registry says since asked.
+func (l *Live) show(r ref, top digest.Digest, s *Site, asked time.Time) {
 	l.names.add(r.repo)
 	now := l.now()
 	l.mu.Lock()
@@ -245,7 +247,10 @@ func (l *Live) show(r ref, top digest.Digest, s *Site) {
 		l.tags[r] = t
 	}
 	t.top, t.chosen, t.site, t.checked, t.tried, t.err, t.bad = top, s.Digest, s, now, now, nil, ""
-	t.schedule(now, l.refresh)
+	if moved && !t.news.After(asked) {
+		t.repeats = 0 // this is what the news was
+	}
+	l.schedule(t, l.refresh)
 	l.markDirtyLocked()
 	l.mu.Unlock()
 	if moved {
@@ -266,7 +271,7 @@ func (l *Live) failed(r ref, err error) {
 		l.markDirtyLocked()
 	} else if t != nil {
 		t.err, t.bad, t.tried = err, "", l.now()
-		t.schedule(t.tried, min(l.refresh, restAfterFailure))
+		l.schedule(t, min(l.refresh, restAfterFailure))
 	}
 	l.mu.Unlock()
 	if gone {
@@ -286,7 +291,7 @@ func (l *Live) failedVersion(r ref, version pin, err error) {
 	defer l.mu.Unlock()
 	if t := l.tags[r]; t != nil && isBad(err) {
 		t.bad = version.digest
-		t.schedule(t.tried, l.refresh)
+		l.schedule(t, l.refresh)
 	}
 }
 
