@@ -24,6 +24,7 @@ func (d *daemon) address() *web.Server {
 	})
 	s.Handle("GET /metrics", d.counts.Handler())
 	s.Handle("GET /explain", explanations(d.live))
+	s.Handle("GET /rules", web.Rules(decide(d.live)))
 	return s
 }
 

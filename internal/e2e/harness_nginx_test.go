@@ -43,19 +43,41 @@ http {
 // where the mount is.
 func startNginx(t testing.TB, mountpoint string) *nginx {
 	t.Helper()
-	conf, err := os.ReadFile(filepath.Join(root, "nginx/regfs.conf"))
-	must(t, err)
-	address := freeAddress(t)
-	site := substitute(t, string(conf), "listen 8080", "listen "+address)
-	return runNginx(t, address, substitute(t, site, "root /mnt/sites$", "root "+mountpoint+"$"))
+	address, servers := regfsConf(t, mountpoint)
+	return runNginx(t, address, servers)
 }
 
-// runNginx runs nginx with servers that listen at address.
-func runNginx(t testing.TB, address, servers string) *nginx {
+// startNginxWithRules starts it with nginx/rules.conf too, which asks the daemon
+// at the address own.
+func startNginxWithRules(t testing.TB, mountpoint, own string) *nginx {
+	t.Helper()
+	address, servers := regfsConf(t, mountpoint)
+	rules, err := os.ReadFile(filepath.Join(root, "nginx/rules.conf"))
+	must(t, err)
+	return runNginx(t, address, substitute(t, servers, "server 127.0.0.1:9464;", "server "+own+";"), string(rules))
+}
+
+// regfsConf is nginx/regfs.conf for a free address.
+func regfsConf(t testing.TB, mountpoint string) (address, servers string) {
+	t.Helper()
+	conf, err := os.ReadFile(filepath.Join(root, "nginx/regfs.conf"))
+	must(t, err)
+	address = freeAddress(t)
+	servers = substitute(t, string(conf), "listen 8080", "listen "+address)
+	return address, substitute(t, servers, "root /mnt/sites$", "root "+mountpoint+"$")
+}
+
+// runNginx runs nginx with servers that listen at address, and with rules if
+// there are any.
+func runNginx(t testing.TB, address, servers string, rules ...string) *nginx {
 	t.Helper()
 	need(t, "nginx")
 	dir := newDir(t)
 	must(t, os.WriteFile(filepath.Join(dir, "regfs.conf"), []byte(servers), 0o644))
+	for _, text := range rules {
+		must(t, os.Mkdir(filepath.Join(dir, "regfs"), 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, "regfs", "rules.conf"), []byte(text), 0o644))
+	}
 	main := filepath.Join(dir, "nginx.conf")
 	must(t, os.WriteFile(main, fmt.Appendf(nil, nginxConf, dir), 0o644))
 	n := &nginx{start(t, exec.Command("nginx", "-e", "stderr", "-c", main)), "http://" + address}

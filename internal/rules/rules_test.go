@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -341,5 +342,32 @@ func TestSetsLeaveOutWhatMakesNoSense(t *testing.T) {
 		if got := leads(s, path); got != "" || s.Headers(path) != nil {
 			t.Errorf("%s: got %q and %v, want nothing", path, got, s.Headers(path))
 		}
+	}
+}
+
+// What bundle says of headers is what the configuration does.
+func TestTheConfigurationSendsTheseHeaders(t *testing.T) {
+	conf, err := os.ReadFile("../../nginx/rules.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(conf)) {
+		if f := strings.Fields(line); len(f) > 2 && f[0] == "auth_request_set" && !slices.Contains([]string{"$regfs_rule_status", "$regfs_rule_location", "$regfs_rule_file"}, f[1]) {
+			got = append(got, strings.TrimPrefix(strings.TrimSuffix(f[2], ";"), "$upstream_http_x_regfs_"))
+		}
+	}
+	var want []string
+	for _, name := range sent {
+		if name != "X-Content-Type-Options" { // regfs.conf sends it always
+			want = append(want, strings.ReplaceAll(strings.ToLower(name), "-", "_"))
+		}
+		if name != canonical(name) {
+			t.Errorf("%s is spelled %s", name, canonical(name))
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -1,0 +1,222 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/regfs/regfs/internal/hostname"
+)
+
+// ruledSite says in its files what others say on Netlify and Cloudflare Pages.
+func ruledSite() site {
+	return site{
+		"index.html":         []byte("<h1>start</h1>\n"),
+		"about.html":         []byte("<h1>about</h1>\n"),
+		"guide/index.html":   []byte("<h1>guide</h1>\n"),
+		"app/index.html":     []byte("<h1>app</h1>\n"),
+		"de/404.html":        []byte("<h1>nicht da</h1>\n"),
+		"404.html":           []byte("<h1>not here</h1>\n"),
+		"posts/a b.html":     []byte("<h1>a b</h1>\n"),
+		"posts/50%.html":     []byte("<h1>half</h1>\n"),
+		"assets/a.0a1b2c.js": []byte("js\n"),
+		"private/x.html":     []byte("<h1>private</h1>\n"),
+		"_redirects": []byte(`# as it grew over the years
+/home               /
+/info               /about                302
+/handbook/*         /guide/:splat
+/blog/:year/:slug   /posts/:year-:slug    308
+/out                https://example.org/somewhere?x=1   303
+/out/*              https://example.org/:splat          307
+/search/:q          /?q=:q                302
+/private/*          /about                302!
+/about              /elsewhere
+/p/:name            /posts/:name.html     200
+/app/*              /app/index.html       200
+/de/*               /de/404.html          404
+/closed             /nothing              404
+/gone/*             /nothing.html         200
+/loop               /loop/
+/caf%C3%A9          /thé
+/r/*                /:splat
+`),
+		"_headers": []byte(`/*
+  X-Frame-Options: DENY
+  Content-Security-Policy: default-src 'self'
+/assets/*
+  Cache-Control: public, max-age=60
+  Access-Control-Allow-Origin: *
+/guide/*
+  X-Robots-Tag: noindex
+/guide
+  X-Robots-Tag: noarchive
+  X-Unheard-Of: sent by nobody
+/private/*
+  Cache-Control: no-store
+`),
+	}
+}
+
+// ruled is a request to a site with rules and what it gets. Paths, and targets
+// that begin with a slash, are the site's.
+type ruled struct {
+	path   string
+	status int
+	want   string // the target of a redirect, or the body
+	header string // one more, "Name: value"; "Name:" for none
+}
+
+var ruledRequests = []ruled{
+	// Files are served as without rules.
+	{"/", 200, "<h1>start</h1>\n", "X-Frame-Options: DENY"},
+	{"/index.html", 200, "<h1>start</h1>\n", "Content-Security-Policy: default-src 'self'"},
+	{"/about", 200, "<h1>about</h1>\n", "X-Frame-Options: DENY"},
+	{"/about.html", 200, "<h1>about</h1>\n", "Cache-Control: no-cache"},
+	{"/guide/", 200, "<h1>guide</h1>\n", "X-Robots-Tag: noindex, noarchive"},
+	{"/guide", 301, "/guide/", ""},
+	{"/posts/a%20b", 200, "<h1>a b</h1>\n", ""},
+	{"/assets/a.0a1b2c.js", 200, "js\n", "Cache-Control: public, max-age=60"},
+	{"/assets/a.0a1b2c.js", 200, "js\n", "Access-Control-Allow-Origin: *"},
+	{"/assets/missing.js", 404, "", "Cache-Control: no-cache"},
+	{"/guide/", 200, "", "X-Unheard-Of:"},
+	{"/nothing", 404, "<h1>not here</h1>\n", "X-Frame-Options: DENY"},
+	{"/nothing", 404, "", "Cache-Control: no-cache"},
+	{"/_redirects", 404, "<h1>not here</h1>\n", ""},
+	{"/_headers", 404, "<h1>not here</h1>\n", ""},
+
+	// There.
+	{"/home", 301, "/", "Cache-Control: no-cache"},
+	{"/home/", 301, "/", ""},
+	{"/home?x=1&y=%20", 301, "/?x=1&y=%20", ""},
+	{"/info/..//home", 301, "/", ""},
+	{"/x/../home", 301, "/", ""},
+	{"/ho%6De", 301, "/", ""},
+	{"/info", 302, "/about", ""},
+	{"/handbook/chapter/1", 301, "/guide/chapter/1", ""},
+	{"/handbook", 301, "/guide/", ""},
+	{"/blog/2024/x", 308, "/posts/2024-x", ""},
+	{"/blog/2024", 404, "", ""},
+	{"/out", 303, "https://example.org/somewhere?x=1", ""},
+	{"/out?y=2", 303, "https://example.org/somewhere?x=1", ""},
+	{"/out/a/b/?y=2", 307, "https://example.org/a/b/?y=2", ""},
+	{"/search/a%26b%20c", 302, "/?q=a%26b+c", ""},
+	{"/caf%C3%A9", 301, "/th%C3%A9", ""},
+	{"/private/x.html", 302, "/about", ""},
+	{"/private/nothing", 302, "/about", "Cache-Control: no-cache"},
+	{"/loop", 404, "", ""},
+
+	// Another page.
+	{"/p/a%20b", 200, "<h1>a b</h1>\n", "X-Frame-Options: DENY"},
+	{"/p/50%25", 200, "<h1>half</h1>\n", ""},
+	{"/p/..%2fx", 404, "", ""},
+	{"/app/any/where?x=1", 200, "<h1>app</h1>\n", "Content-Type: text/html; charset=utf-8"},
+	{"/app/", 200, "<h1>app</h1>\n", ""},
+	{"/de/irgendwas", 404, "<h1>nicht da</h1>\n", "Cache-Control: no-cache"},
+	{"/de/", 404, "<h1>nicht da</h1>\n", ""},
+	{"/closed", 404, "<h1>not here</h1>\n", ""},
+	{"/gone/x", 404, "<h1>not here</h1>\n", ""},
+
+	// What strangers write leads nowhere else, and makes no header.
+	{"/r//evil.example/", 301, "/evil.example/", ""},
+	{"/r/%2f%2fevil.example", 301, "/evil.example", ""},
+	{"/r/%5cevil.example", 301, "/%5Cevil.example", ""},
+	{"/r/a%0d%0aSet-Cookie:%20x=y", 301, "/a%0D%0ASet-Cookie:%20x=y", "Set-Cookie:"},
+	{"/p/a%0d%0aSet-Cookie:%20x=y", 404, "", "Set-Cookie:"},
+	{"/r/a?%0d%0aSet-Cookie:%20x=y", 301, "/a?%0d%0aSet-Cookie:%20x=y", "Set-Cookie:"},
+	{"/-rules", 404, "", ""},
+	{"/-shown/about.html", 404, "", ""},
+}
+
+func TestRulesOfSitesAreHonoured(t *testing.T) {
+	reg := startRegistry(t)
+	ruledSite().publish(t, reg.host, "team/docs", "v1")
+	site{"index.html": []byte("<h1>plain</h1>\n")}.publish(t, reg.host, "team/docs", "v2")
+	own := freeAddress(t)
+	m := mount(t, reg.host, "--listen="+own)
+	n := startNginxWithRules(t, m.dir, own)
+
+	const below = "/team/docs/v1"
+	host := hostname.Label("team/docs", "v1") + ".sites.localhost"
+	for _, r := range ruledRequests {
+		t.Run("path"+r.path, func(t *testing.T) { r.check(t, n, below, "") })
+		t.Run("host"+r.path, func(t *testing.T) { r.check(t, n, "", host) })
+	}
+	t.Run("another site has none of it", func(t *testing.T) {
+		for _, name := range []string{"/home", "/handbook/x", "/out/x"} {
+			if a := fetch(t, n.url+"/team/docs/v2"+name); a.status != http.StatusNotFound {
+				t.Errorf("%s: got %d, want 404", name, a.status)
+			}
+		}
+		if a := fetch(t, n.url+"/team/docs/v2/"); a.header.Get("X-Frame-Options") != "" {
+			t.Errorf("got %v, want no header of v1", a.header)
+		}
+	})
+	t.Run("no detour is one around a rule", func(t *testing.T) {
+		for _, name := range []string{"//team//docs/v1/private/x.html", "/x/../team/docs/v1/private/x.html", "/team%2fdocs/v1/%70rivate/x.html"} {
+			a := askServer(t, n.url, "", "/."+name, webRequest{})
+			if got := a.Header.Get("Location"); a.StatusCode != http.StatusFound || got != below+"/about" {
+				t.Errorf("%s: got %d to %q, want 302 to %q", name, a.StatusCode, got, below+"/about")
+			}
+		}
+	})
+	t.Run("no range is lost", func(t *testing.T) {
+		a := fetch(t, n.url+below+"/about.html", "Range", "bytes=0-3")
+		if a.status != http.StatusPartialContent || string(a.body) != "<h1>" || a.header.Get("X-Frame-Options") != "DENY" {
+			t.Errorf("got %d %q %v", a.status, a.body, a.header)
+		}
+	})
+	t.Run("nothing changed is confirmed", func(t *testing.T) {
+		tag := fetch(t, n.url+below+"/about.html").header.Get("ETag")
+		if a := fetch(t, n.url+below+"/about.html", "If-None-Match", tag); a.status != http.StatusNotModified {
+			t.Errorf("got %d, want 304", a.status)
+		}
+	})
+	t.Run("a missing daemon is no missing page", func(t *testing.T) {
+		fetchOK(t, n.url+below+"/about.html")
+		m.unmountCleanly(t)
+		a := fetch(t, n.url+below+"/about.html")
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("got %d %v, want 503 and when to come back", a.status, a.header)
+		}
+	})
+}
+
+func (r ruled) check(t *testing.T, n *nginx, below, host string) {
+	t.Helper()
+	a := askServer(t, n.url, host, below+r.path, webRequest{})
+	got, want := a.body, r.want
+	switch location := a.Header.Get("Location"); {
+	case location != "":
+		got = location
+		if strings.HasPrefix(want, "/") {
+			want = below + want
+		}
+	case want == "":
+		got = ""
+	}
+	if a.StatusCode != r.status || got != want {
+		t.Errorf("got %d %q, want %d %q", a.StatusCode, got, r.status, want)
+	}
+	if name, value, ok := strings.Cut(r.header, ":"); ok {
+		if got := strings.Join(a.Header.Values(name), " | "); got != strings.TrimSpace(value) {
+			t.Errorf("got %s: %q, want %q", name, got, strings.TrimSpace(value))
+		}
+	}
+}
+
+// The bundle that the tests above serve holds none of the files with rules.
+func TestFilesWithRulesAreNotPacked(t *testing.T) {
+	reg := startRegistry(t)
+	ruledSite().publish(t, reg.host, "my-app", "v1")
+	m := mount(t, reg.host)
+	for _, name := range list(t, m.path("my-app/v1")) {
+		if path.Base(name) == "_redirects" || path.Base(name) == "_headers" {
+			t.Errorf("%s is in the mount", name)
+		}
+	}
+	if len(list(t, m.path("my-app/v1"))) < len(ruledSite())-2 {
+		t.Error(fmt.Sprint("files are missing: ", list(t, m.path("my-app/v1"))))
+	}
+}
