@@ -109,9 +109,7 @@ func serve(t testing.TB, start func(*httptest.Server)) string {
 // TestUploadGivesUpOnASilentRegistry: a registry that takes the connection and
 // never answers is an error, after a while.
 func TestUploadGivesUpOnASilentRegistry(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for a deadline")
-	}
+	once(t)
 	images := bundle(t, smallSite().write(t), "v1")
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, nobody reads
 	must(t, err)
