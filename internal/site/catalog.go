@@ -136,18 +136,19 @@ func (l *Live) forgetRepository(name string) {
 // readTags lists the tags of a repository, or those that are known of it when
 // the registry does not say.
 func (l *Live) readTags(ctx context.Context, repo string) ([]string, error) {
-	v, err := l.loader.flights.do(ctx, "tags of "+repo, func(ctx context.Context) (any, error) {
-		if err := l.loader.health.check(); err != nil {
-			return nil, err
-		}
-		tags, err := l.registry.Tags(ctx, repo)
-		l.loader.health.note(err)
-		return tags, err
-	})
+	tags, err := l.Tags(ctx, repo)
 	if errors.Is(err, registry.ErrUnavailable) {
 		return l.knownTags(repo), nil
 	}
-	tags, _ := v.([]string)
+	return tags, err
+}
+
+// Tags lists the tags of a repository. Its errors are those of Lookup, but that
+// a repository without tags is none.
+func (l *Live) Tags(ctx context.Context, repo string) ([]string, error) {
+	tags, err := asked(ctx, l, "tags of "+repo, func(ctx context.Context) ([]string, error) {
+		return l.registry.Tags(ctx, repo)
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		l.forgetRepository(repo) // some registries say so of one without tags
 		err = nil

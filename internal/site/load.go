@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/registry"
 )
@@ -29,23 +30,41 @@ func (m malformed) Unwrap() error { return m.error }
 // load makes the site that a document of repo holds. An index is followed to
 // the entry that is the site.
 func (l *loader) load(ctx context.Context, repo string, doc registry.Manifest) (*Site, error) {
+	c, err := l.choose(ctx, repo, doc)
+	if err != nil {
+		return nil, err
+	}
+	return l.site(ctx, repo, c.doc)
+}
+
+// choice is the manifest that is the site.
+type choice struct {
+	doc      registry.Manifest
+	manifest *v1.Manifest
+	created  string // as the index around it says, if there is one
+}
+
+// choose follows a document to the manifest that is the site.
+func (l *loader) choose(ctx context.Context, repo string, doc registry.Manifest) (choice, error) {
+	var created string
 	for range maxDepth + 1 {
 		parsed, err := manifest.Parse(doc.MediaType, doc.Bytes)
 		if err != nil {
-			return nil, malformed{fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)}
+			return choice{}, malformed{fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)}
 		}
 		if parsed.Manifest != nil {
-			return l.site(ctx, repo, doc)
+			return choice{doc, parsed.Manifest, created}, nil
 		}
+		created = parsed.Index.Annotations[v1.AnnotationCreated]
 		d, err := manifest.Choose(parsed.Index, l.platform)
 		if err != nil {
-			return nil, malformed{fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)}
+			return choice{}, malformed{fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)}
 		}
 		if doc, err = l.document(ctx, repo, d); err != nil {
-			return nil, err
+			return choice{}, err
 		}
 	}
-	return nil, malformed{fmt.Errorf("%s@%s: more than %d indexes inside each other: %w", repo, doc.Digest, maxDepth, manifest.ErrUnsupported)}
+	return choice{}, malformed{fmt.Errorf("%s@%s: more than %d indexes inside each other: %w", repo, doc.Digest, maxDepth, manifest.ErrUnsupported)}
 }
 
 // document is the manifest or index that d names; most often d carries it.
