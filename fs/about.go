@@ -34,13 +34,13 @@ func (f *FS) about(name string) ([]byte, bool) {
 // lookupAbout finds a file about the mount. Its content may be another the next
 // time, so its id follows from the content and the entry is not kept: whoever
 // has it open reads one state to its end.
-func (f *FS) lookupAbout(name string, out *fuse.EntryOut) fuse.Status {
+func (f *FS) lookupAbout(cancel <-chan struct{}, name string, out *fuse.EntryOut) fuse.Status {
 	if aboutPath+"/"+name == hostsPath {
 		return f.tell(folderID(hostsPath), inode{made: &made{path: hostsPath}}, out, forever)
 	}
 	data, ok := f.about(name)
 	if !ok {
-		return miss(out, forever)
+		return f.lookupDocument(cancel, aboutPath, name, out)
 	}
 	sum := sha256.Sum256(data)
 	file := inode{made: &made{path: aboutPath + "/" + name, data: data, isFile: true}}

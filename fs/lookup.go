@@ -27,7 +27,9 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 	case dir.made.derived != 0:
 		return f.lookupDerived(cancel, nodeID(in.NodeId), dir, name, out)
 	case dir.made.path == aboutPath:
-		return f.lookupAbout(name, out)
+		return f.lookupAbout(cancel, name, out)
+	case f.isDocuments(dir.made.path):
+		return f.lookupDocument(cancel, dir.made.path, name, out)
 	case dir.made.path == "" && name == aboutPath:
 		return f.tell(aboutID, inode{made: &made{path: aboutPath}}, out, forever)
 	}

@@ -201,8 +201,11 @@ func (f *FS) list(cancel <-chan struct{}, dir *made) ([]listed, error) {
 }
 
 func (f *FS) listNames(cancel <-chan struct{}, path string) ([]string, error) {
-	if path == aboutPath {
-		return aboutFiles, nil
+	switch {
+	case path == aboutPath:
+		return slices.Concat(aboutFiles, f.documents.Names()), nil
+	case f.isDocuments(path):
+		return nil, nil
 	}
 	ctx, stop := operation(cancel, listBudget)
 	defer stop()

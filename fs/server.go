@@ -51,6 +51,10 @@ type FS struct {
 	inodes  inodes
 	habit   habit
 	changes *changes
+
+	documents Documents
+	kept      kept
+	sums      sums
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
@@ -62,7 +66,7 @@ func New(names Namespace, refresh time.Duration, status func() []byte) *FS {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		names:         names, refresh: refresh, status: status,
 		inodes:  inodes{m: map[nodeID]inode{}},
-		changes: newChanges(),
+		changes: newChanges(), documents: noDocuments{},
 	}
 	f.inodes.add(rootID, inode{made: &made{}})
 	return f
