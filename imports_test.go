@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/compare": {"internal/tree"},
 	"internal/metrics": {"registry", "internal/site"},
 	"internal/cli":     {"registry", "internal/hostname"},
+	"internal/front":   {"internal/site", "internal/compare", "internal/hostname", "internal/tree"},
 
 	"registry":          {},
 	"internal/hostname": {},

@@ -1,0 +1,180 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/regfs/regfs/internal/compare"
+	"github.com/regfs/regfs/internal/site"
+)
+
+const (
+	// requestsAtOnce is how many requests are under way at once: the budget
+	// says how many there are in all.
+	requestsAtOnce = 8
+	// minRound is how long a round may take at least, however short a refresh
+	// is; what is left over comes in the next one.
+	minRound = 10 * time.Second
+	// recheckShare is the part of a round that is left for tags that are known,
+	// as long as there are others: they may have moved.
+	recheckShare = 4
+	// failureRest is how long a version that cannot be described is left alone.
+	failureRest = time.Minute
+	// saveEvery is how often what is known is kept at most, while it changes.
+	saveEvery = 10 * time.Second
+)
+
+// gather looks at all repositories and tags, a round at a time, while somebody
+// wants to know.
+func (f *Front) gather(ctx context.Context) {
+	saved := f.now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		}
+		begin := f.now()
+		f.round(ctx)
+		if f.now().Sub(saved) >= saveEvery {
+			f.save()
+			saved = f.now()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(f.refresh - f.now().Sub(begin)):
+		}
+	}
+}
+
+// round looks at everything once, as far as it comes.
+func (f *Front) round(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, max(minRound, f.refresh))
+	defer cancel()
+	f.list(ctx)
+	select {
+	case <-f.first:
+	default:
+		close(f.first)
+	}
+	f.absorb()
+	fresh, end := context.WithTimeout(ctx, max(minRound, f.refresh)*(recheckShare-1)/recheckShare)
+	f.resolve(fresh, f.index.unresolved())
+	f.describe(fresh)
+	end()
+	f.resolve(ctx, f.index.stale(f.now()))
+	f.describe(ctx)
+	f.count(ctx)
+	f.index.prune()
+}
+
+// rate is how many requests a second the registry is asked.
+func (f *Front) rate() int {
+	if f.source.Lists() {
+		return ownRate
+	}
+	return publicRate
+}
+
+// each does something that costs one request for each of all, several at once,
+// until ctx ends or the registry is away.
+func each[T any](ctx context.Context, f *Front, all []T, do func(context.Context, T) error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(requestsAtOnce)
+	rate := f.rate()
+	for _, one := range all {
+		if f.budget.enter(ctx, rate) != nil {
+			break
+		}
+		group.Go(func() error {
+			if err := do(ctx, one); site.Unavailable(err) && ctx.Err() == nil {
+				return err // the others would only wait for it too
+			}
+			return nil
+		})
+	}
+	switch err := group.Wait(); {
+	case err != nil:
+		f.index.setProblem("", "the registry cannot be reached")
+	case len(all) > 0:
+		f.index.setProblem("", "")
+	}
+}
+
+// list takes the names of all repositories and tags.
+func (f *Front) list(ctx context.Context) {
+	repos := f.source.Repositories(ctx)
+	f.index.setRepositories(repos, f.source.Lists())
+	each(ctx, f, repos, func(ctx context.Context, repo string) error {
+		tags, err := f.source.Tags(ctx, repo)
+		switch {
+		case err == nil:
+			f.index.setTags(repo, tags, f.now())
+		case errors.Is(err, fs.ErrPermission):
+			f.index.setProblem(repo, "the registry does not let its tags be listed")
+		}
+		return err
+	})
+}
+
+// absorb takes over what is known of the tags that are followed anyway.
+func (f *Front) absorb() {
+	now := f.now()
+	for _, s := range f.source.Shown() {
+		if !s.Checked.IsZero() {
+			f.index.setDigest(s.Repository, s.Tag, s.Digest, s.Checked, now)
+		}
+	}
+}
+
+// resolve asks what tags name.
+func (f *Front) resolve(ctx context.Context, tags []place) {
+	each(ctx, f, tags, func(ctx context.Context, t place) error {
+		d, err := f.source.Head(ctx, t.repo, t.tag)
+		if err == nil {
+			f.index.setDigest(t.repo, t.tag, d, f.now(), f.now())
+		}
+		return err
+	})
+}
+
+// describe reads the manifests of versions of which nothing is known yet. Of a
+// registry that counts what is read these are only those that somebody opened.
+func (f *Front) describe(ctx context.Context) {
+	wanted := f.index.undescribed(f.now())
+	if !f.source.Lists() {
+		opened := map[digest.Digest]bool{}
+		for _, s := range f.source.Shown() {
+			opened[s.Digest] = true
+		}
+		wanted = slices.DeleteFunc(wanted, func(v named) bool { return !opened[v.digest] })
+	}
+	each(ctx, f, wanted, func(ctx context.Context, v named) error {
+		known, err := f.source.Describe(ctx, v.repo, v.digest)
+		if err == nil {
+			f.index.describeAs(v.digest, known)
+		} else if !site.Unavailable(err) && ctx.Err() == nil {
+			f.index.fail(v.digest, "its manifest cannot be used", f.now())
+		}
+		return err
+	})
+}
+
+// count counts the files of sites that somebody opened, which costs no request.
+func (f *Front) count(ctx context.Context) {
+	for _, s := range f.source.Shown() {
+		if ctx.Err() != nil || !f.index.uncounted(s.Manifest) {
+			continue
+		}
+		if t, err := f.source.Tree(ctx, s.Repository, s.Manifest, false); err == nil {
+			f.index.counted(s.Manifest, compare.Contents(t))
+		}
+	}
+}
