@@ -14,6 +14,7 @@ import (
 	"github.com/regfs/regfs/fs"
 	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/cli"
+	"github.com/regfs/regfs/internal/front"
 	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/internal/metrics"
 	"github.com/regfs/regfs/internal/site"
@@ -31,6 +32,7 @@ type daemon struct {
 	live     *site.Live
 	own      *web.Server // the daemon's own address
 	files    *fs.FS
+	front    *front.Front // nil with --no-index
 	mounted  atomic.Bool
 }
 
@@ -78,11 +80,18 @@ func (d *daemon) open(ctx context.Context) error {
 	d.own = d.address()
 	d.files = fs.New(d.live, d.flags.refresh, d.status)
 	d.live.OnChange(d.files.Changed)
+	if !d.flags.noIndex {
+		d.front = front.New(d.live, d.store, d.flags.refresh)
+		d.files.ShowDocuments(d.front)
+	}
 	d.counts.Watch(d.live.Status)
 	return nil
 }
 
 func (d *daemon) close() {
+	if d.front != nil {
+		d.front.Close()
+	}
 	d.live.Close()
 	d.store.Close()
 }

@@ -30,6 +30,7 @@ type mountFlags struct {
 	repos      []string
 	refresh    time.Duration
 	allowOther bool
+	noIndex    bool
 	listen     string
 	secret     string // file with the secret of notifications
 	pins       []string
@@ -61,6 +62,7 @@ while the registry is away.`,
 	flags.Var(&f.cacheSize, "cache-size", "how much the cache may hold")
 	flags.StringSliceVar(&f.repos, "repo", nil, "show only this repository, or those that match a pattern such as 'team/*' (repeatable)")
 	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
+	flags.BoolVar(&f.noIndex, "no-index", false, "show no page that lists all sites")
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /metrics, /healthz and /readyz; \"\" for none")
 	flags.StringVar(&f.secret, "notify-secret-file", "", "take notifications of pushes from registries that show the secret in this file, at POST /notify")
