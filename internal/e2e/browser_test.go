@@ -73,7 +73,17 @@ type browser struct {
 	mu    sync.Mutex // guards what follows
 	asked []string   // URLs of all requests
 	coded []string   // of all answers: URL, a space, the content encoding
+	urls  map[network.RequestID]string
+	came  []received
 	wrong []string
+}
+
+// received is what came over the wire for a request. It may be heard of before
+// the request is.
+type received struct {
+	id     network.RequestID
+	status int64
+	ranged any // a string, or nil
 }
 
 // startBrowser starts Chromium; it talks to nobody but the page's server.
@@ -92,7 +102,7 @@ func startBrowser(t testing.TB) *browser {
 	t.Cleanup(cancel)
 	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)
-	b := &browser{t: t}
+	b := &browser{t: t, urls: map[network.RequestID]string{}}
 	page, _ := chromedp.NewContext(allocator, chromedp.WithListener(b.hear))
 	b.ctx = page
 	t.Cleanup(func() {
@@ -126,6 +136,9 @@ func (b *browser) hear(event any) {
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
 		b.asked = append(b.asked, e.Request.URL)
+		b.urls[e.RequestID] = e.Request.URL
+	case *network.EventResponseReceivedExtraInfo:
+		b.came = append(b.came, received{e.RequestID, e.StatusCode, e.Headers["Content-Range"]})
 	case *network.EventLoadingFailed:
 		// Leaving a page cancels answers that its script has not read to the end.
 		if !e.Canceled {
@@ -154,6 +167,20 @@ func (b *browser) requests() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.asked)
+}
+
+// wire lists what came over the wire since it was last asked for: status, range
+// and URL. What the browser takes from its cache does not come; what it has asked
+// about comes as 304.
+func (b *browser) wire() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var came []string
+	for _, r := range b.came {
+		came = append(came, fmt.Sprintf("%d %v %s", r.status, r.ranged, b.urls[r.id]))
+	}
+	b.came = nil
+	return came
 }
 
 // encodings lists the URLs of what came, each with its content encoding.
