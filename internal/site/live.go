@@ -170,11 +170,13 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 		l.confirmSoon(full)
 		return Entry{}, nil
 	}
+	asking, cancel := context.WithTimeout(ctx, answerBudget)
+	defer cancel()
 	tagged, err := l.lookupTag(ctx, ref{dir, name})
 	if err == nil && (tagged.known || l.names.complete(catalogUsable)) {
 		return Entry{Site: tagged.site}, nil
 	}
-	is, repoErr := l.isRepository(ctx, full)
+	is, repoErr := l.isRepository(asking, full)
 	switch {
 	case is:
 		return Entry{}, nil
@@ -183,7 +185,7 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 	case repoErr != nil:
 		return Entry{}, repoErr
 	}
-	return Entry{}, l.absence(ctx, full, err)
+	return Entry{}, l.absence(asking, full, err)
 }
 
 // absence gives err unless name is a folder above repositories, which only the

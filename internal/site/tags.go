@@ -22,6 +22,11 @@ const checkBudget = time.Second
 // resolved again when it is asked for. An entry takes some 500 bytes.
 const maxTags = 100_000
 
+// answerBudget is how long somebody waits to hear whether a name is there of
+// which nothing is known. What the answer then makes necessary has the rest of
+// the lookup's time.
+const answerBudget = 2 * time.Second
+
 // tag is what is known of one tag. Live.mu guards it.
 type tag struct {
 	top     digest.Digest // what the registry says the tag is: most often an index
@@ -180,32 +185,71 @@ func (l *Live) resolve(ctx context.Context, r ref) (*Site, error) {
 	if l.absent.holds(r.String()) {
 		return nil, fmt.Errorf("%s: %w", r, fs.ErrNotExist)
 	}
-	return l.flight(ctx, "", r, func(ctx context.Context, r ref) (*Site, error) {
+	asking, cancel := context.WithTimeout(ctx, answerBudget)
+	defer cancel()
+	v, err := l.loader.flights.do(asking, "what "+r.String()+" is", func(ctx context.Context) (any, error) {
+		if err := l.loader.health.check(); err != nil {
+			return nil, err
+		}
 		if err := l.admitTag(r); err != nil {
 			return nil, err
 		}
-		return l.fetchTag(ctx, r)
+		doc, err := l.ask(ctx, r)
+		l.loader.health.note(err)
+		if err == nil { // also when nobody waits any more
+			l.behind(func() { _, _ = l.flight(l.ctx, "", r, l.showing(doc)) })
+		}
+		return doc, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return l.flight(ctx, "", r, l.showing(v.(answer)))
 }
 
-// fetchTag reads what a tag names, makes the site of it, and only then shows it.
-func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
+// answer is what the registry said that a tag names.
+type answer struct {
+	registry.Manifest
+	asked time.Time
+}
+
+// ask reads what a tag names.
+func (l *Live) ask(ctx context.Context, r ref) (answer, error) {
 	asked := l.now()
 	doc, err := l.registry.Manifest(ctx, r.repo, r.tag)
 	if err != nil {
 		l.failed(r, err)
+	}
+	return answer{doc, asked}, err
+}
+
+// fetchTag reads what a tag names, makes the site of it, and only then shows it.
+func (l *Live) fetchTag(ctx context.Context, r ref) (*Site, error) {
+	doc, err := l.ask(ctx, r)
+	if err != nil {
 		return nil, err
 	}
-	version := pin{r.repo, doc.Digest}
-	s, err := l.version(ctx, r, version, doc)
-	if err != nil {
-		if s = l.loader.brokenSite(r.repo, doc.Digest, err); s == nil || l.isShown(r) {
-			l.failedVersion(r, version, err)
-			return nil, err
+	return l.showing(doc)(ctx, r)
+}
+
+// showing makes the site of what a tag names, and shows it, unless somebody
+// else has just done so with the same answer.
+func (l *Live) showing(doc answer) func(context.Context, ref) (*Site, error) {
+	return func(ctx context.Context, r ref) (*Site, error) {
+		if s := l.shownSince(r, doc); s != nil {
+			return s, nil
 		}
+		version := pin{r.repo, doc.Digest}
+		s, err := l.version(ctx, r, version, doc.Manifest)
+		if err != nil {
+			if s = l.loader.brokenSite(r.repo, doc.Digest, err); s == nil || l.isShown(r) {
+				l.failedVersion(r, version, err)
+				return nil, err
+			}
+		}
+		l.show(r, doc.Digest, s, doc.asked)
+		return s, nil
 	}
-	l.show(r, doc.Digest, s, asked)
-	return s, nil
 }
 
 // version makes the site of a version that a tag names, unless that was tried
@@ -224,6 +268,16 @@ func (l *Live) version(ctx context.Context, r ref, version pin, doc registry.Man
 		slog.Error("a version cannot be shown", "event", "bad_version", "repo", r.repo, "tag", r.tag, "digest", doc.Digest, "err", err)
 	}
 	return s, err
+}
+
+// shownSince is the site that is shown for a tag because of an answer.
+func (l *Live) shownSince(r ref, doc answer) *Site {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.tags[r]; t != nil && t.top == doc.Digest && !t.checked.Before(doc.asked) {
+		return t.site
+	}
+	return nil
 }
 
 // isShown tells whether some version of a tag is shown. Nothing is to be lost
