@@ -184,7 +184,8 @@ publish() { # version folder
 }
 
 start_mount() {
-	start regfs bin/regfs mount "$mount" --registry "http://$registry" --cache "$demo/cache"
+	own=127.0.0.1:$(free_port 9464)
+	start regfs bin/regfs mount "$mount" --registry "http://$registry" --cache "$demo/cache" --listen "$own"
 	wait_for regfs test -e "$mount/.regfs/ready"
 }
 
@@ -227,9 +228,12 @@ stay() {
 	digest=$(sed 's/.*@//' "$demo/v1.reference")
 	cat <<-END
 
+		  all sites           http://$site/
 		  version 1           http://$site/my-app/v1/
 		  version 2           http://$site/my-app/v2/
 		  version 1, for ever http://$site/my-app@$digest/
+		  a host of its own   http://v2--my-app.sites.localhost:${site#*:}/
+		  how it is doing     http://$own/metrics
 		  as folders          ${mount#"$PWD"/}/my-app/
 		  in the registry     http://$registry/v2/my-app/tags/list
 

@@ -6,13 +6,21 @@ const script = document.currentScript;
 
 // place reads the address of the site. This file is js/site.js of the site, so
 // the folder above it is the root: /<repository>/<tag>/, or one component in
-// which "@" or ":" parts the two.
+// which "@" or ":" parts the two. A site at the root of its host is named there.
 function place() {
   const parts = new URL("..", script.src).pathname.split("/").filter(Boolean).map(decodeURIComponent);
+  if (parts.length === 0) return named(location.hostname);
   const last = parts.pop() ?? "";
   const mark = last.search(/[@:]/);
   if (mark < 0) return { repository: parts.join("/"), tag: last };
   return { repository: [...parts, last.slice(0, mark)].join("/"), tag: last.slice(mark + 1) };
+}
+
+// named reads a host such as v1-2--team--docs.sites.localhost, which is version
+// v1.2 of team/docs. A name that does not fit a host has none of its own to read.
+function named(host) {
+  const [tag, ...repository] = host.split(".")[0].split("--").map((word) => word.replace(/(\d)-(?=\d)/g, "$1."));
+  return repository.length > 0 ? { repository: repository.join("/"), tag } : { repository: "", tag: "" };
 }
 
 function show(name, text) {

@@ -12,10 +12,10 @@ import (
 func TestAppGolden(t *testing.T) {
 	o := testOptions(t, filepath.Join("..", "..", "app"))
 	r := write(t, o)
-	if got, want := r.Layer.Digest.String(), "sha256:c3217f3aa3768ea9e3cba503b17e21f5014b6ce18eb2fcc0d34ad65ff3cbe2dc"; got != want {
+	if got, want := r.Layer.Digest.String(), "sha256:6a02be9e1229fa76627e02289aee0c19adf813277ac3a9b7a0f9dccb571315f0"; got != want {
 		t.Errorf("got layer %q, want %q", got, want)
 	}
-	if got, want := r.Layer.DiffID.String(), "sha256:e1a47fcf7ba00518b26c97070eb249d090b5481d0ec7fef71d67cb4a43a135ef"; got != want {
+	if got, want := r.Layer.DiffID.String(), "sha256:52d8dcb619d53c7d414b191c0fd69f41660b5122f6a54a0e164201ec13b9a2f2"; got != want {
 		t.Errorf("got diff id %q, want %q", got, want)
 	}
 	if len(r.Warnings) > 0 {
