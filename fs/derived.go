@@ -19,6 +19,9 @@ import (
 //	.regfs/404.html   the site's own page about what is missing, if it has one
 //	.regfs/names/…    every name of the site, as a folder
 //
+// Pages that lead on, in place of redirects, are where the site's rules say, as
+// far as it has nothing there itself.
+//
 // That names are folders is for those who only want to know whether there is
 // such a file: asking for the file itself waits for its bytes, and nginx takes
 // the error of a registry that is away for "not there".
@@ -27,6 +30,7 @@ type derived uint8
 const (
 	derivedRoot derived = iota + 1
 	derivedNames
+	derivedMoved // a folder that only pages in place of redirects are in
 )
 
 // derivedPath is the folder in a site's root that holds the others.
@@ -41,6 +45,12 @@ const (
 
 // lookupDerived finds a name in a derived folder.
 func (f *FS) lookupDerived(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
+	if dir.made.derived == derivedMoved {
+		if status, ok := f.lookupMoved(parent, dir.site, dir.made.path, name, out); ok {
+			return status
+		}
+		return miss(out, forever)
+	}
 	n, ok := dir.derive(name)
 	switch {
 	case !ok && strings.HasSuffix(name, gzipSuffix):

@@ -91,6 +91,9 @@ func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name
 	}
 	child, ok := dir.site.Tree.Lookup(dir.node, name)
 	if !ok {
+		if status, ok := f.lookupMoved(parent, dir.site, dir.site.Tree.Path(dir.node), name, out); ok {
+			return status
+		}
 		c, settled := dir.site.Companion(dir.node, name)
 		return f.tellCompanion(c, settled, out)
 	}

@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"html"
 	"net/http"
+	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -219,4 +222,68 @@ func TestFilesWithRulesAreNotPacked(t *testing.T) {
 	if len(list(t, m.path("my-app/v1"))) < len(ruledSite())-2 {
 		t.Error(fmt.Sprint("files are missing: ", list(t, m.path("my-app/v1"))))
 	}
+}
+
+// TestRedirectsArePagesWithoutRules follows a page as a browser would.
+func TestRedirectsArePagesWithoutRules(t *testing.T) {
+	reg := startRegistry(t)
+	ruledSite().publish(t, reg.host, "team/docs", "v1")
+	n := startNginx(t, mount(t, reg.host).dir)
+	const below = "/team/docs/v1"
+	host := hostname.Label("team/docs", "v1") + ".sites.localhost"
+	for from, want := range map[string]string{
+		"/home":           "/",
+		"/home/":          "/",
+		"/info":           "/about",
+		"/out":            "https://example.org/somewhere?x=1",
+		"/caf%C3%A9":      "/th%C3%A9",
+		"/about":          "", // the site has it
+		"/private/x.html": "",
+		"/handbook/x":     "404",
+		"/handbook":       "404",
+		"/p/a%20b":        "404",
+		"/app/x":          "404",
+		"/loop":           "404",
+		"/_redirects":     "404",
+		"/_headers":       "404",
+	} {
+		for _, p := range []struct{ below, host string }{{below, ""}, {"", host}} {
+			got := followPage(t, n.url, p.host, p.below+from)
+			to := want
+			if strings.HasPrefix(want, "/") {
+				to = p.below + want
+			}
+			if got != to {
+				t.Errorf("%s%s: got %q, want %q", p.below, from, got, to)
+			}
+		}
+	}
+}
+
+var refresh = regexp.MustCompile(`<meta http-equiv="refresh" content="0; url=([^"]*)">`)
+
+// followPage gives where a page that stands in for a redirect leads, "" if the
+// answer is another page, and else its status.
+func followPage(t *testing.T, server, host, from string) string {
+	t.Helper()
+	a := askServer(t, server, host, from, webRequest{})
+	if location := a.Header.Get("Location"); a.StatusCode == http.StatusMovedPermanently && location == from+"/" {
+		from = location // a folder's
+		a = askServer(t, server, host, from, webRequest{})
+	}
+	if a.StatusCode != http.StatusOK {
+		return fmt.Sprint(a.StatusCode)
+	}
+	match := refresh.FindStringSubmatch(a.body)
+	if match == nil {
+		return ""
+	}
+	if got, want := a.Header.Get("Content-Type"), "text/html; charset=utf-8"; got != want {
+		t.Errorf("%s: got type %q, want %q", from, got, want)
+	}
+	base, err := url.Parse(from)
+	must(t, err)
+	to, err := base.Parse(html.UnescapeString(match[1]))
+	must(t, err)
+	return to.String()
 }

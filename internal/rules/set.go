@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,17 @@ func (s *Set) add(r *redirect) {
 		s.exact[key] = append(s.exact[key], i)
 	} else {
 		s.open = append(s.open, i)
+	}
+}
+
+// ExactPaths gives the paths of which a rule, for no other path, says that they
+// are elsewhere.
+func (s *Set) ExactPaths(yield func(string) bool) {
+	for key, list := range s.exact {
+		moves := slices.ContainsFunc(list, func(i int) bool { return Moves(s.rules[i].Status) })
+		if moves && !yield(key) {
+			return
+		}
 	}
 }
 

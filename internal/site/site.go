@@ -30,6 +30,8 @@ type Site struct {
 
 	rulesOnce sync.Once
 	rules     *rules.Set
+	movedOnce sync.Once
+	moved     *moved
 }
 
 // newSite ties a tree to the repository from which its content can be read.
