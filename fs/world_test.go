@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -158,7 +159,7 @@ func (o *operations) since(f func()) map[string]int {
 	f()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.counts
+	return maps.Clone(o.counts)
 }
 
 func (o *operations) Lookup(c <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
