@@ -40,7 +40,7 @@ GOTEST_AGAIN = $(subst scripts/gotest.awk,scripts/gotest.awk -v short=1,$(call G
 
 UNIT = $$(go list ./... | grep -v /internal/e2e)
 
-FUZZTIME ?= 20s
+FUZZTIME ?= 30s
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,9 +54,9 @@ demo: ## publish app/ twice and serve it here until Ctrl-C; CHECK=1 compares eve
 	@$(MAKE) --no-print-directory build
 	@CHECK=$(CHECK) scripts/demo.sh
 
-test: ## install what is missing and run everything: lint, tests, -race, GOMAXPROCS=1, the demo
+test: ## install what is missing and run everything: lint, tests, -race, GOMAXPROCS=1, fuzzing, the demo
 	@begin=$$SECONDS
-	for step in packages lint all race single check; do
+	for step in packages lint all race single fuzz check; do
 		echo "== $$step"
 		$(MAKE) --no-print-directory $$step
 	done
@@ -89,12 +89,9 @@ check: # the demo, twice: it must work over its own traces
 	@$(MAKE) --no-print-directory demo CHECK=1
 	$(MAKE) --no-print-directory demo CHECK=1
 
-fuzz: ## each fuzz target for FUZZTIME (20s)
-	@git grep -lE '^func Fuzz' -- '*_test.go' | while read -r file; do
-		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"
-		done
-	done
+fuzz: ## each fuzz target for FUZZTIME (30s), as many side by side as there are processors
+	@git grep -E '^func Fuzz' -- '*_test.go' | sed -E 's|^(.*)/[^/]+:func (Fuzz[A-Za-z0-9_]*).*|./\1 \2 $(FUZZTIME)|' |
+		xargs -L 1 -P "$$(nproc)" scripts/fuzz.sh
 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
