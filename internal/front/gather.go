@@ -18,12 +18,9 @@ const (
 	// requestsAtOnce is how many requests are under way at once: the budget
 	// says how many there are in all.
 	requestsAtOnce = 8
-	// minRound is how long a round may take at least, however short a refresh
-	// is; what is left over comes in the next one.
+	// minRound is how long a round may take, however short a refresh is; what is
+	// left over comes in the next one.
 	minRound = 10 * time.Second
-	// recheckShare is the part of a round that is left for tags that are known,
-	// as long as there are others: they may have moved.
-	recheckShare = 4
 	// failureRest is how long a version that cannot be described is left alone.
 	failureRest = time.Minute
 	// saveEvery is how often what is known is kept at most, while it changes.
@@ -46,6 +43,9 @@ func (f *Front) gather(ctx context.Context) {
 			f.save()
 			saved = f.now()
 		}
+		if len(f.index.unresolved(f.now())) > 0 {
+			continue // there is more to do, if somebody still looks
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -54,25 +54,30 @@ func (f *Front) gather(ctx context.Context) {
 	}
 }
 
-// round looks at everything once, as far as it comes.
+// round looks at everything once, as far as it comes: at names, at new tags, at
+// new versions and at what may have moved, for a fourth of its time each. What
+// was not looked at for longest comes first.
 func (f *Front) round(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, max(minRound, f.refresh))
-	defer cancel()
-	f.list(ctx)
+	part := max(minRound, f.refresh) / 4
+	within(ctx, part, f.list)
 	select {
 	case <-f.first:
 	default:
 		close(f.first)
 	}
 	f.absorb()
-	fresh, end := context.WithTimeout(ctx, max(minRound, f.refresh)*(recheckShare-1)/recheckShare)
-	f.resolve(fresh, f.index.unresolved())
-	f.describe(fresh)
-	end()
-	f.resolve(ctx, f.index.stale(f.now()))
-	f.describe(ctx)
+	within(ctx, part, func(ctx context.Context) { f.resolve(ctx, f.index.unresolved(f.now())) })
+	within(ctx, part, f.describe)
+	within(ctx, part, func(ctx context.Context) { f.resolve(ctx, f.index.stale(f.now())) })
 	f.count(ctx)
 	f.index.prune()
+}
+
+// within gives a part of a round its time.
+func within(ctx context.Context, limit time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	do(ctx)
 }
 
 // rate is how many requests a second the registry is asked.
@@ -110,15 +115,14 @@ func each[T any](ctx context.Context, f *Front, all []T, do func(context.Context
 
 // list takes the names of all repositories and tags.
 func (f *Front) list(ctx context.Context) {
-	repos := f.source.Repositories(ctx)
-	f.index.setRepositories(repos, f.source.Lists())
-	each(ctx, f, repos, func(ctx context.Context, repo string) error {
+	f.index.setRepositories(f.source.Repositories(ctx), f.source.Lists())
+	each(ctx, f, f.index.unlisted(f.now()), func(ctx context.Context, repo string) error {
 		tags, err := f.source.Tags(ctx, repo)
 		switch {
 		case err == nil:
 			f.index.setTags(repo, tags, f.now())
 		case errors.Is(err, fs.ErrPermission):
-			f.index.setProblem(repo, "the registry does not let its tags be listed")
+			f.index.refused(repo, f.now())
 		}
 		return err
 	})
@@ -138,10 +142,12 @@ func (f *Front) absorb() {
 func (f *Front) resolve(ctx context.Context, tags []place) {
 	each(ctx, f, tags, func(ctx context.Context, t place) error {
 		d, err := f.source.Head(ctx, t.repo, t.tag)
-		if err == nil {
-			f.index.setDigest(t.repo, t.tag, d, f.now(), f.now())
+		if err != nil {
+			f.index.failed(t.repo, t.tag, f.now())
+			return err
 		}
-		return err
+		f.index.setDigest(t.repo, t.tag, d, f.now(), f.now())
+		return nil
 	})
 }
 

@@ -111,6 +111,16 @@ func (x *index) setTags(repo string, names []string, now time.Time) {
 	r.Tags, r.Problem = fresh, ""
 }
 
+// refused notes that the registry does not tell the tags of a repository.
+func (x *index) refused(repo string, now time.Time) {
+	x.setProblem(repo, "the registry does not let its tags be listed")
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r := x.repos[repo]; r != nil {
+		r.listed = now
+	}
+}
+
 // setProblem says why the tags of a repository, or for "" anything, may be old.
 func (x *index) setProblem(repo, problem string) {
 	x.mu.Lock()

@@ -45,6 +45,7 @@ type tag struct {
 	Before *time.Time    `json:"before,omitempty"`
 
 	checked time.Time // when the registry last said what it names
+	failed  time.Time // when it last did not
 }
 
 type version struct {

@@ -20,9 +20,27 @@ type named struct {
 	digest digest.Digest
 }
 
-// unresolved are the tags of which nobody knows what they name.
-func (x *index) unresolved() []place {
-	return x.tags(func(t *tag) bool { return t.Digest == "" })
+// unlisted are the repositories whose tags were not listed for a refresh, oldest
+// first.
+func (x *index) unlisted(now time.Time) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var names []string
+	for name, r := range x.repos {
+		if now.Sub(r.listed) >= x.refresh {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(x.repos[a].listed.Compare(x.repos[b].listed), cmp.Compare(a, b))
+	})
+	return names
+}
+
+// unresolved are the tags of which nobody knows what they name, but for those
+// that were asked for without success just now.
+func (x *index) unresolved(now time.Time) []place {
+	return x.tags(func(t *tag) bool { return t.Digest == "" && now.Sub(t.failed) >= x.refresh })
 }
 
 // stale are the tags that were not looked at for a refresh, oldest first.
@@ -46,6 +64,15 @@ func (x *index) tags(fits func(*tag) bool) []place {
 		return cmp.Or(a.checked.Compare(b.checked), cmp.Compare(a.repo, b.repo), cmp.Compare(a.tag, b.tag))
 	})
 	return all
+}
+
+// failed notes that a tag was asked for without success.
+func (x *index) failed(repo, name string, now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if t := x.tag(repo, name); t != nil {
+		t.failed = now
+	}
 }
 
 // undescribed are the versions of which only the digest is known, each once.
