@@ -213,6 +213,8 @@ func compose(o Options, settings manifest.Settings, p layer.Packed) (manifest.Co
 			DiffID:    p.DiffID,
 			TOCDigest: p.TOCDigest,
 			TOCOffset: p.TOCOffset,
+			Files:     p.Files,
+			Bytes:     p.Bytes,
 		},
 	}
 	if o.Format == FormatArtifact {

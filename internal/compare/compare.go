@@ -205,10 +205,10 @@ func (c *Count) add(size int64) {
 	c.Bytes += size
 }
 
-// Contents counts the files and links of a tree.
+// Contents counts the regular files of a tree.
 func Contents(t *tree.Tree) (c Count) {
 	for n := range t.All {
-		if t.Kind(n) != tree.Dir {
+		if t.Kind(n) == tree.File {
 			c.add(bytes(t, n))
 		}
 	}

@@ -197,6 +197,9 @@ func (x *index) describeAs(d digest.Digest, known site.Description) {
 			return // nobody names it any more
 		}
 		v.Manifest, v.Size, v.Problem = known.Manifest, known.Size, ""
+		if _, ok := x.counts[v.Manifest]; !ok && known.Files > 0 {
+			x.counts[v.Manifest] = compare.Count{Files: known.Files, Bytes: known.Bytes}
+		}
 		if !known.Created.IsZero() {
 			v.Created = &known.Created
 		}

@@ -30,6 +30,8 @@ type Layer struct {
 	DiffID    digest.Digest // of the uncompressed tar
 	TOCDigest digest.Digest // "" when the layer is not an eStargz
 	TOCOffset int64         // bytes into the blob; 0 when the layer is not an eStargz
+	Files     int           // regular files; 0 leaves it out
+	Bytes     int64         // what they have together
 }
 
 // Site is what the documents of one version are composed of.
@@ -191,6 +193,10 @@ func (l Layer) descriptor() descriptor {
 			AnnotationTOCDigest: l.TOCDigest.String(),
 			AnnotationTOCOffset: strconv.FormatInt(l.TOCOffset, 10),
 		}
+	}
+	if l.Files > 0 && d.Annotations != nil {
+		d.Annotations[AnnotationFiles] = strconv.Itoa(l.Files)
+		d.Annotations[AnnotationBytes] = strconv.FormatInt(l.Bytes, 10)
 	}
 	return d
 }

@@ -28,4 +28,10 @@ const (
 	// footer. With it one exact range reads the table; a layer without it
 	// costs one more request for the footer.
 	AnnotationTOCOffset = "dev.regfs.toc.offset"
+
+	// AnnotationFiles and AnnotationBytes, on a layer, are the number of its
+	// regular files and the bytes that they have together, decimal. Lists of
+	// sites show them; nothing else believes them.
+	AnnotationFiles = "dev.regfs.files"
+	AnnotationBytes = "dev.regfs.bytes"
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -125,4 +126,15 @@ func ConfigOf(m *v1.Manifest, blob []byte) (Config, []Problem, error) {
 		return Config{RootDir: "."}, nil, nil
 	}
 	return ParseConfig(blob)
+}
+
+// CountOf is the number of files in a layer and their bytes, as its annotations
+// have it: 0 when they do not, or make no sense.
+func CountOf(layer Descriptor) (files int, bytes int64) {
+	n, err := strconv.ParseUint(layer.Annotations[AnnotationFiles], 10, 31)
+	b, bytesErr := strconv.ParseUint(layer.Annotations[AnnotationBytes], 10, 62)
+	if err != nil || bytesErr != nil {
+		return 0, 0
+	}
+	return int(n), int64(b)
 }

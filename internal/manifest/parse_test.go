@@ -232,3 +232,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestCountOfBelievesNoNonsense(t *testing.T) {
+	for _, c := range []struct {
+		files, bytes string
+		n            int
+		sum          int64
+	}{
+		{"12", "3456", 12, 3456}, {"0", "0", 0, 0}, {"", "", 0, 0}, {"12", "", 0, 0}, {"-1", "1", 0, 0},
+		{"99999999999", "1", 0, 0}, {"1", "9223372036854775807", 0, 0}, {"1e3", "1", 0, 0},
+	} {
+		files, bytes := CountOf(Descriptor{Annotations: map[string]string{AnnotationFiles: c.files, AnnotationBytes: c.bytes}})
+		if files != c.n || bytes != c.sum {
+			t.Errorf("%q, %q: got %d files of %d bytes, want %d of %d", c.files, c.bytes, files, bytes, c.n, c.sum)
+		}
+	}
+}

@@ -32,6 +32,8 @@ type Description struct {
 	Manifest digest.Digest // of the manifest that is the site
 	Size     int64         // of its layers, compressed, in bytes
 	Created  time.Time     // zero if it does not say
+	Files    int           // regular files, as its packer counted them; 0 if it did not
+	Bytes    int64         // what they have together
 }
 
 // maxImageConfig bounds the configuration of an image in bytes, of which only
@@ -148,6 +150,9 @@ func (l *loader) describe(ctx context.Context, repo string, doc registry.Manifes
 	d := Description{Manifest: c.doc.Digest, Created: l.created(ctx, repo, c.manifest, c.created)}
 	for _, layer := range c.manifest.Layers {
 		d.Size += layer.Size
+	}
+	if len(c.manifest.Layers) == 1 { // of several nobody knows what covers what
+		d.Files, d.Bytes = manifest.CountOf(c.manifest.Layers[0])
 	}
 	return d, nil
 }

@@ -28,8 +28,8 @@ func TestADescriptionCostsOneRequest(t *testing.T) {
 	if err != nil || len(requests) != 1 || bytes != 0 {
 		t.Errorf("got %v after requests %q and %d bytes of blobs, want one request for the manifest", err, requests, bytes)
 	}
-	if !got.Created.Equal(created) || got.Size <= 0 || got.Manifest == d || got.Manifest.Validate() != nil {
-		t.Errorf("got %+v, want created %v, the size, and the manifest in the index %s", got, created, d)
+	if !got.Created.Equal(created) || got.Size <= 0 || got.Files != 1 || got.Bytes != 3 || got.Manifest == d || got.Manifest.Validate() != nil {
+		t.Errorf("got %+v, want created %v, the size, one file of 3 bytes, and the manifest in the index %s", got, created, d)
 	}
 
 	if _, err := l.Tree(t.Context(), "my-app", got.Manifest, false); !errors.Is(err, fs.ErrNotExist) {
