@@ -91,11 +91,10 @@ func TestTheListOfSites(t *testing.T) {
 		t.Errorf("got created %v, want what bundle was told", c)
 	}
 
-	// Once it was opened its files are counted.
-	fetchOK(t, web.url+"/my-app/v1/")
-	s = web.sites("the number of files", func(s sitesDocument) bool { return s.Versions[v1].Files > 0 })
-	if got, want := s.Versions[v1].Files, len(smallSite()); got != want {
-		t.Errorf("got %d files, want %d", got, want)
+	for digest, site := range map[string]site{v1: smallSite(), v2: changed} {
+		if got := s.Versions[digest]; got.Files != len(site) || got.Bytes != site.bytes() {
+			t.Errorf("got %d files of %d bytes, want %d of %d", got.Files, got.Bytes, len(site), site.bytes())
+		}
 	}
 
 	// It is the same until something changes.
@@ -117,6 +116,14 @@ func TestTheListOfSites(t *testing.T) {
 
 	t.Run("diff", func(t *testing.T) { testDiff(t, reg, web, d, s.Versions[v1].Manifest, s.Versions[v3].Manifest) })
 	t.Run("start", func(t *testing.T) { testListWithoutRegistry(t, reg, web, d, v3) })
+}
+
+// bytes is what the files of a site have together.
+func (s site) bytes() (sum int64) {
+	for _, content := range s {
+		sum += int64(len(content))
+	}
+	return sum
 }
 
 // testDiff compares the comparison for browsers with that of the command.
@@ -222,7 +229,7 @@ func TestTheFrontPage(t *testing.T) {
 	}
 
 	b.do(chromedp.Click(chromedp.CSS(`button.changes`)), chromedp.WaitVisible(chromedp.CSS(`.panel .totals`)))
-	paths := ask(b, chromedp.Evaluate[[]string](`Array.from(document.querySelectorAll('.panel .files li'), li => li.innerText.replace(/\s+/g, ' '))`))
+	paths := ask(b, chromedp.Evaluate[[]string](`Array.from(document.querySelectorAll('.panel .files li'), li => Array.from(li.children, part => part.textContent).join(' '))`))
 	if want := []string{"+ " + hostileName + " 1 B", "+ img/new.bin 50.0 kB", "~ index.html +15 B", "− old.txt 3 B"}; !slices.Equal(paths, want) {
 		t.Errorf("got changes %q, want %q", paths, want)
 	}
@@ -232,6 +239,12 @@ func TestTheFrontPage(t *testing.T) {
 	keep(t, "front-light.png", ask(b, chromedp.FullScreenshot(100)))
 	b.scheme("dark")
 	keep(t, "front-dark.png", ask(b, chromedp.FullScreenshot(100)))
+	b.do(chromedp.EmulateViewport(390, 844))
+	keep(t, "front-narrow.png", ask(b, chromedp.FullScreenshot(100)))
+	if wide := ask(b, chromedp.Evaluate[int](`document.documentElement.scrollWidth`)); wide > 390 {
+		t.Errorf("on a telephone the page is %d pixels wide, want no more than the screen's 390", wide)
+	}
+	b.do(chromedp.EmulateViewport(1200, 900))
 	b.theme(t, web.url)
 
 	t.Run("move", func(t *testing.T) {
@@ -242,6 +255,8 @@ func TestTheFrontPage(t *testing.T) {
 		}
 	})
 	t.Run("search", b.search)
+	t.Run("names for all", b.named)
+	t.Run("hidden", b.quietWhenHidden)
 	if got := b.requests(); slices.ContainsFunc(got, func(url string) bool { return !strings.HasPrefix(url, web.url) && !strings.HasPrefix(url, "data:") }) {
 		t.Errorf("the page asked others than its server: %q", got)
 	}
@@ -293,6 +308,45 @@ func (b *browser) search(t *testing.T) {
 	}
 }
 
+// named checks that whoever cannot see the page is told what each part does.
+func (b *browser) named(t *testing.T) {
+	b.do(chromedp.Evaluate[chromedp.Void](`(box => { box.value = ''; box.dispatchEvent(new Event('input')) })(document.getElementById('search'))`))
+	const nameless = `Array.from(document.querySelectorAll('a, button, input, select, section'), node => [node, node.getAttribute('aria-label')
+		?? document.getElementById(node.getAttribute('aria-labelledby'))?.textContent ?? node.closest('label')?.textContent ?? node.textContent])
+		.filter(([node, name]) => name.trim() === '').map(([node]) => node.outerHTML)`
+	if got := ask(b, chromedp.Evaluate[[]string](nameless)); len(got) > 0 {
+		t.Errorf("got parts without a name: %q", got)
+	}
+}
+
+// quietWhenHidden checks that a page in the background asks nothing, and asks at
+// once when it is seen again.
+func (b *browser) quietWhenHidden(t *testing.T) {
+	lists := func() (n int) {
+		for _, url := range b.requests() {
+			if strings.HasSuffix(url, "/sites.json") {
+				n++
+			}
+		}
+		return n
+	}
+	hide := func(hidden bool) {
+		b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(
+			`Object.defineProperty(document, 'hidden', { value: %v, configurable: true }); document.dispatchEvent(new Event('visibilitychange'))`, hidden)))
+	}
+	hide(true)
+	time.Sleep(200 * time.Millisecond) // one may be under way
+	before := lists()
+	time.Sleep(2500 * time.Millisecond) // seen, it asks every second here
+	if after := lists(); after != before {
+		t.Errorf("hidden, the page asked %d times", after-before)
+	}
+	hide(false)
+	if !eventually(startLimit, func() bool { return lists() > before }) {
+		t.Error("the page did not ask when it was seen again")
+	}
+}
+
 // TestTheFrontPageWith2000Tags measures the page with more than anybody reads,
 // while it is not known yet that nearly all of them name the same.
 func TestTheFrontPageWith2000Tags(t *testing.T) {
@@ -311,6 +365,7 @@ func TestTheFrontPageWith2000Tags(t *testing.T) {
 	if n := ask(b, chromedp.Evaluate[int](`document.querySelectorAll('*').length`)); n > 1500 {
 		t.Errorf("the page has %d elements, want few of what is not seen", n)
 	}
+	keep(t, "front-2000.png", ask(b, chromedp.CaptureScreenshot()))
 	const find = `(() => { const box = document.getElementById('search'); const begin = performance.now();
 		box.value = 'pr-1234'; box.dispatchEvent(new Event('input')); document.body.offsetHeight; return performance.now() - begin; })()`
 	t.Logf("a search of %d tags took %.1f ms in the page, with layout", tags, ask(b, chromedp.Evaluate[float64](find)))

@@ -58,7 +58,6 @@ function take(next) {
   const moved = moves(sites, next);
   sites = next;
   repos = repositories(sites);
-  for (const repo of repos) repo.all = repo.versions.length;
   byName = new Map(repos.map((repo) => [repo.name, repo]));
   byId('registry').textContent = sites.registry;
   document.title = `Sites of ${sites.registry}`;

@@ -18,7 +18,8 @@ export function repositories(sites) {
     const all = [...versions.values()];
     for (const version of all) finish(version);
     all.sort(newestFirst);
-    return { key: repo.name, name: repo.name, problem: repo.problem, tags: repo.tags.length, versions: all };
+    const resolved = repo.tags.every((tag) => tag.digest);
+    return { key: repo.name, name: repo.name, problem: repo.problem, tags: repo.tags.length, all: all.length, resolved, versions: all };
   });
 }
 

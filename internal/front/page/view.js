@@ -62,8 +62,7 @@ function makeRepo(repo) {
 
 function updateRepo(section, repo) {
   const [header, problem, list] = section.children;
-  const tags = repo.tags === repo.all ? '' : `, ${count(repo.tags, 'tag')}`;
-  header.lastElementChild.textContent = repo.tags === 0 ? 'no tags' : count(repo.all, 'version') + tags;
+  header.lastElementChild.textContent = counts(repo);
   problem.textContent = repo.problem ?? '';
   problem.hidden = !repo.problem;
   const name = `versions of ${repo.name}`;
@@ -71,6 +70,12 @@ function updateRepo(section, repo) {
   const items = repo.versions.slice(0, wanted).map((version) => ({ ...version, context: repo.context }));
   keyed(list, items, makeVersion, updateVersion);
   more(list, repo.versions.length - wanted, 'version', 'versions', () => grow(name, wanted + versionStep, repo.context));
+}
+
+function counts(repo) {
+  if (repo.tags === 0) return 'no tags';
+  if (!repo.resolved || repo.tags === repo.all) return count(repo.tags, repo.resolved ? 'version' : 'tag');
+  return `${count(repo.all, 'version')}, ${count(repo.tags, 'tag')}`;
 }
 
 function makeVersion() {
