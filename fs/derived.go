@@ -60,7 +60,7 @@ func (f *FS) lookupDerived(cancel <-chan struct{}, parent nodeID, dir inode, nam
 	case n.made != nil:
 		return f.tell(derivedID(parent, name), n, out, forever)
 	}
-	return f.tellNode(cancel, parent, n, out)
+	return f.tellNode(cancel, parent, n, out, forever)
 }
 
 // gzipSuffix is what the name of a companion has in addition.

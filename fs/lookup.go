@@ -94,23 +94,45 @@ func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name
 		if status, ok := f.lookupMoved(parent, dir.site, dir.site.Tree.Path(dir.node), name, out); ok {
 			return status
 		}
-		c, settled := dir.site.Companion(dir.node, name)
-		return f.tellCompanion(c, settled, out)
+		return f.lookupMissing(cancel, parent, dir, name, out)
 	}
-	return f.tellNode(cancel, parent, inode{site: dir.site, node: child}, out)
+	return f.tellNode(cancel, parent, inode{site: dir.site, node: child}, out, forever)
 }
 
-// tellNode answers a lookup with a node of a site; a file's bytes are waited for.
-func (f *FS) tellNode(cancel <-chan struct{}, parent nodeID, n inode, out *fuse.EntryOut) fuse.Status {
-	timeout := forever
+// lookupMissing finds a name that the site does not hold: the gzip form of one of
+// its files, or a file that pages of an earlier version still ask for. That is
+// known to the kernel no longer than it is kept; that there is none is for ever.
+func (f *FS) lookupMissing(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
+	if c, settled := dir.site.Companion(dir.node, name); c != nil || !settled {
+		return f.tellCompanion(c, settled, out)
+	}
+	if !dir.site.MayHaveAsset(name) {
+		return miss(out, forever)
+	}
+	ctx, stop := operation(cancel, lookupBudget)
+	defer stop()
+	asset, err := dir.site.Asset(ctx, dir.node, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return miss(out, forever)
+	case err != nil:
+		return fail("lookup", dir.name()+"/"+name, err)
+	}
+	return f.tellNode(cancel, parent, inode{site: asset.Site, node: asset.Node}, out, max(time.Until(asset.Till), 0))
+}
+
+// tellNode answers a lookup with a node of a site, which the kernel may keep for
+// timeout; a file's bytes are waited for.
+func (f *FS) tellNode(cancel <-chan struct{}, parent nodeID, n inode, out *fuse.EntryOut, timeout time.Duration) fuse.Status {
 	if n.kind() == tree.File {
 		f.habit.wanted()
 	}
 	if n.kind() == tree.File && !n.site.Local(n.node) {
-		var err error
-		if timeout, err = gate(cancel, n); err != nil {
+		ready, err := gate(cancel, n)
+		if err != nil {
 			return fail("lookup", n.name(), err)
 		}
+		timeout = min(timeout, ready)
 	}
 	return f.tell(childID(parent, n), n, out, timeout)
 }

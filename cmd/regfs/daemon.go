@@ -73,7 +73,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.live = site.Open(site.Options{
-		Registry: d.registry, Store: d.store, Refresh: d.flags.refresh,
+		Registry: d.registry, Store: d.store, Refresh: d.flags.refresh, KeepAssets: d.flags.keepAssets,
 		Repositories: d.flags.repos, Pinned: pinned, Platform: platform,
 	})
 	waitListed(ctx, d.live)

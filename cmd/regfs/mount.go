@@ -29,6 +29,7 @@ type mountFlags struct {
 	cacheSize  cli.Size
 	repos      []string
 	refresh    time.Duration
+	keepAssets time.Duration
 	allowOther bool
 	noIndex    bool
 	listen     string
@@ -63,6 +64,7 @@ while the registry is away.`,
 	flags.StringSliceVar(&f.repos, "repo", nil, "show only this repository, or those that match a pattern such as 'team/*' (repeatable)")
 	flags.DurationVar(&f.refresh, "refresh", 10*time.Second, "how old the answer to what a tag names may get")
 	flags.BoolVar(&f.noIndex, "no-index", false, "show no page that lists all sites")
+	flags.DurationVar(&f.keepAssets, "keep-assets", 0, "for how long files such as app-3f9a1c2b.js are still found when a tag has moved to a version without them")
 	flags.BoolVar(&f.allowOther, "allow-other", os.Geteuid() == 0, "let other users read (as root the default)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "host:port of the daemon's own address, with /metrics, /healthz and /readyz; \"\" for none")
 	flags.StringVar(&f.secret, "notify-secret-file", "", "take notifications of pushes from registries that show the secret in this file, at POST /notify")
@@ -103,6 +105,8 @@ func (f *mountFlags) check(point string) error {
 	switch {
 	case f.refresh < minRefresh:
 		return cli.Usagef("--refresh %s: at least %s", f.refresh, minRefresh)
+	case f.keepAssets < 0:
+		return cli.Usagef("--keep-assets %s: at least 0", f.keepAssets)
 	case f.cacheSize < minCache:
 		return cli.Usagef("--cache-size %s: at least %s", f.cacheSize.String(), new(cli.Size(minCache)).String())
 	case f.secret != "" && f.listen == "":

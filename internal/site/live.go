@@ -29,6 +29,9 @@ type Options struct {
 	Repositories []string
 	// Pinned are tags whose versions are kept in the store as a whole.
 	Pinned []registry.Reference
+	// KeepAssets is for how long files with a fingerprint in their name are found
+	// in versions that a tag does not name any more; 0 is not at all.
+	KeepAssets time.Duration
 	// Platform is the one whose image is shown of an index with several.
 	Platform manifest.Platform
 }
@@ -37,16 +40,17 @@ type Options struct {
 // each tag names right now. It is the only thing that changes over time. What
 // it learned it keeps, so that it can start while the registry is away.
 type Live struct {
-	registry  *registry.Client
-	refresh   time.Duration
-	loader    *loader
-	names     *names
-	absent    *absences
-	aliases   *aliases
-	bad       *badVersions
-	checks    *budget // for requests that follow known tags
-	questions *questions
-	now       func() time.Time
+	registry   *registry.Client
+	refresh    time.Duration
+	keepAssets time.Duration
+	loader     *loader
+	names      *names
+	absent     *absences
+	aliases    *aliases
+	bad        *badVersions
+	checks     *budget // for requests that follow known tags
+	questions  *questions
+	now        func() time.Time
 
 	mu      sync.Mutex
 	tags    map[ref]*tag
@@ -89,7 +93,7 @@ func Open(o Options) *Live {
 	contents := &contents{registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, fetches: newFetches(ctx), health: health, wholeBlob: wholeBlob}
 	contents.companions = newCompanions(contents)
 	l := &Live{
-		registry: o.Registry, refresh: o.Refresh, loader: &loader{contents: contents, platform: o.Platform},
+		registry: o.Registry, refresh: o.Refresh, keepAssets: o.KeepAssets, loader: &loader{contents: contents, platform: o.Platform},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), bad: &badVersions{now: time.Now},
 		checks: newBudget(checksPerSecond), questions: newQuestions(), now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,

@@ -35,6 +35,14 @@ type memoryTag struct {
 	Tag        string        `json:"tag"`
 	Top        digest.Digest `json:"top"`
 	Chosen     digest.Digest `json:"chosen"`
+	Past       []memoryPast  `json:"past,omitempty"`
+}
+
+// memoryPast is a version that a tag named before, and until when its assets are
+// kept.
+type memoryPast struct {
+	Chosen digest.Digest `json:"chosen"`
+	Till   time.Time     `json:"till"`
 }
 
 type memoryFixed struct {
@@ -75,7 +83,7 @@ func (l *Live) restore() {
 	}
 	for _, t := range m.Tags {
 		if l.names.allowed(t.Repository) && registry.ValidTag(t.Tag) && t.Chosen.Validate() == nil && t.Top.Validate() == nil {
-			l.tags[ref{t.Repository, t.Tag}] = &tag{top: t.Top, chosen: t.Chosen}
+			l.tags[ref{t.Repository, t.Tag}] = &tag{top: t.Top, chosen: t.Chosen, past: l.restorePast(t.Past)}
 		}
 	}
 	for _, a := range m.Aliases {
@@ -88,6 +96,29 @@ func (l *Live) restore() {
 			l.fixed[pin{f.Repository, f.Digest}] = &fixedSite{chosen: f.Chosen}
 		}
 	}
+}
+
+// restorePast takes over what a tag named before a restart. Whoever says now for
+// how long assets are kept shortens that of what was kept before, too.
+func (l *Live) restorePast(kept []memoryPast) (list []past) {
+	now := l.now()
+	for _, p := range kept {
+		till := p.Till
+		if most := now.Add(l.keepAssets); till.After(most) {
+			till = most
+		}
+		if p.Chosen.Validate() == nil && now.Before(till) && len(list) < maxPast {
+			list = append(list, past{p.Chosen, till})
+		}
+	}
+	return list
+}
+
+func keepPast(list []past) (kept []memoryPast) {
+	for _, p := range list {
+		kept = append(kept, memoryPast{p.chosen, p.till})
+	}
+	return kept
 }
 
 func (l *Live) markDirty() {
@@ -151,7 +182,7 @@ func (l *Live) memory() (memory, bool) {
 		if t.site != nil && t.site.problem != nil {
 			continue // nothing is lost by asking again
 		}
-		m.Tags = append(m.Tags, memoryTag{r.repo, r.tag, t.top, t.chosen})
+		m.Tags = append(m.Tags, memoryTag{r.repo, r.tag, t.top, t.chosen, keepPast(t.past)})
 	}
 	for p, f := range l.fixed {
 		if f.site != nil && f.site.problem != nil {

@@ -26,6 +26,7 @@ type Site struct {
 	root    string       // folder of the layers that is the site's root
 	warning string       // what is odd about it, for people
 	problem error        // why it has no files, see Problem
+	past    *pasts       // what the tag that shows it named before; nil for nothing
 	isKept  atomic.Bool  // the store has its tree
 
 	rulesOnce sync.Once

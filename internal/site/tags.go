@@ -40,6 +40,7 @@ type tag struct {
 	repeats int           // how often it is still asked for because of that
 	err     error         // why the newest version is not shown, or nothing newer is known
 	bad     digest.Digest // the newest version, if it cannot be shown
+	past    []past        // what it named before, while assets of that are kept
 }
 
 // taggedSite is the answer of lookupTag.
@@ -103,7 +104,7 @@ func (l *Live) reload(r ref, chosen digest.Digest) *Site {
 		return nil
 	}
 	if t.site == nil {
-		t.site = s
+		t.site = l.withPast(r, s, t.past)
 	}
 	return t.site
 }
@@ -300,7 +301,10 @@ func (l *Live) show(r ref, top digest.Digest, s *Site, asked time.Time) {
 		l.dropOldestTag()
 		l.tags[r] = t
 	}
-	t.top, t.chosen, t.site, t.checked, t.tried, t.err, t.bad = top, s.Digest, s, now, now, nil, ""
+	if moved && l.keepAssets > 0 && (t.site == nil || t.site.problem == nil) {
+		t.past = remember(t.past, past{t.chosen, now.Add(l.keepAssets)}, s.Digest, now)
+	}
+	t.top, t.chosen, t.site, t.checked, t.tried, t.err, t.bad = top, s.Digest, l.withPast(r, s, t.past), now, now, nil, ""
 	if moved && !t.news.After(asked) {
 		t.repeats = 0 // this is what the news was
 	}
