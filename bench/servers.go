@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -109,7 +110,7 @@ func (b *bench) mount(host string) (*daemon, error) {
 func (b *bench) home() (string, error) { return os.MkdirTemp(b.temp, "mount") }
 
 // mountIn mounts with the cache that is in home, if there is one.
-func (b *bench) mountIn(home, host string) (*daemon, error) {
+func (b *bench) mountIn(home, host string, flags ...string) (*daemon, error) {
 	d := &daemon{dir: filepath.Join(home, "sites")}
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return nil, err
@@ -120,8 +121,8 @@ func (b *bench) mountIn(home, host string) (*daemon, error) {
 		return err == nil
 	}
 	var err error
-	d.process, err = b.start(ready, "bin/regfs", "mount", d.dir, "--registry", "http://"+host,
-		"--cache", filepath.Join(home, "cache"), "--refresh", "1h")
+	args := append([]string{"mount", d.dir, "--registry", "http://" + host, "--cache", filepath.Join(home, "cache"), "--refresh", "1h"}, flags...)
+	d.process, err = b.start(ready, "bin/regfs", args...)
 	return d, err
 }
 
@@ -165,7 +166,11 @@ http {
 `
 
 // nginx serves a folder with the project's configuration and gives its URL.
-func (b *bench) nginx(root string) (string, error) {
+func (b *bench) nginx(root string) (string, error) { return b.nginxWithRules(root, "") }
+
+// nginxWithRules serves it with nginx/rules.conf too, which asks the daemon at
+// the address own; with none, it is nginx.
+func (b *bench) nginxWithRules(root, own string) (string, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return "", err
@@ -178,9 +183,15 @@ func (b *bench) nginx(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := strings.NewReplacer("listen 8080;", "listen "+address+";", "root /mnt/sites$", "root "+root+"$").Replace(string(site))
+	text := strings.NewReplacer("listen 8080;", "listen "+address+";", "root /mnt/sites$", "root "+root+"$",
+		"server 127.0.0.1:9464;", "server "+cmp.Or(own, "127.0.0.1:9464")+";").Replace(string(site))
 	if err := os.WriteFile(filepath.Join(dir, "regfs.conf"), []byte(text), 0o644); err != nil {
 		return "", err
+	}
+	if own != "" {
+		if _, err := b.shell(`mkdir "$1/regfs" && cp nginx/rules.conf "$1/regfs/"`, dir); err != nil {
+			return "", err
+		}
 	}
 	conf := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir), 0o644); err != nil {

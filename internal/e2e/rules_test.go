@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/regfs/regfs/internal/hostname"
@@ -146,6 +149,22 @@ func TestRulesOfSitesAreHonoured(t *testing.T) {
 		t.Run("path"+r.path, func(t *testing.T) { r.check(t, n, below, "") })
 		t.Run("host"+r.path, func(t *testing.T) { r.check(t, n, "", host) })
 	}
+	t.Run("each request asks once", func(t *testing.T) {
+		var asked atomic.Int32
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: own}).ServeHTTP(w, r)
+		}))
+		defer proxy.Close()
+		counted := startNginxWithRules(t, m.dir, strings.TrimPrefix(proxy.URL, "http://"))
+		for _, name := range []string{"/", "/guide/", "/guide", "/about", "/about.html", "/nothing", "/app/x", "/de/x", "/gone/x", "/home"} {
+			before := asked.Load()
+			askServer(t, counted.url, host, name, webRequest{})
+			if got := asked.Load() - before; got != 1 {
+				t.Errorf("%s: asked %d times, want once", name, got)
+			}
+		}
+	})
 	t.Run("another site has none of it", func(t *testing.T) {
 		for _, name := range []string{"/home", "/handbook/x", "/out/x"} {
 			if a := fetch(t, n.url+"/team/docs/v2"+name); a.status != http.StatusNotFound {

@@ -55,7 +55,7 @@ func Rules(decide Decide) http.Handler {
 			slog.Warn("rules", "event", "failed", "path", name, "err", err)
 			say(w, http.StatusServiceUnavailable, "it is not known now what the site wants")
 		default:
-			d.answer(w, r.Header.Get("X-Regfs-Decided"))
+			d.answer(w)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func splitURI(uri string) (name, query string, ok bool) {
 	return clean, query, true
 }
 
-func (d Decision) answer(w http.ResponseWriter, decided string) {
+func (d Decision) answer(w http.ResponseWriter) {
 	h := w.Header()
 	for name, value := range d.Headers {
 		h.Set("X-Regfs-"+name, value)
@@ -86,12 +86,7 @@ func (d Decision) answer(w http.ResponseWriter, decided string) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	status := strconv.Itoa(d.Status)
-	h.Set("X-Regfs-Status", status)
-	if status == decided {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
+	h.Set("X-Regfs-Status", strconv.Itoa(d.Status))
 	if d.Location != "" {
 		h.Set("X-Regfs-Location", d.Location)
 	}
