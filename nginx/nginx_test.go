@@ -121,11 +121,11 @@ var tests = []struct {
 	{name: "the same in a folder without an index", path: "/team/docs/v1/img/", status: 404, body: "missing"},
 	{name: "the same, broken", path: "/broken/v1/missing", status: 503, answer: header{"Retry-After": "1", "Cache-Control": "no-store"}},
 	{name: "fallback page of an application", path: "/spa/v1/users/7", request: goes, status: 200, body: "start", answer: header{
-		"Cache-Control": "no-cache", "Vary": "Accept", "Last-Modified": absent}},
+		"Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding", "Last-Modified": absent}},
 	{name: "the same, not modified", path: "/spa/v1/users/7", status: 304,
 		request: header{"Accept": "text/html", "If-None-Match": `"499602d2-5"`}},
 	{name: "the same for a digest", path: "/spa@" + digest + "/users/7", request: goes, status: 200, answer: header{
-		"Cache-Control": immutable, "Vary": "Accept"}},
+		"Cache-Control": immutable, "Vary": "Accept, Accept-Encoding"}},
 	{name: "the same, broken", path: "/broken/v1/users/7", request: goes, status: 503},
 	{name: "a script of an application", path: "/spa/v1/users/7", request: header{"Accept": "*/*"}, status: 404},
 	{name: "an asset of an application", path: "/spa/v1/a.js", request: goes, status: 404},

@@ -118,7 +118,7 @@ var webSites = map[string]webSite{
 
 var webRequests = []webRequest{
 	// What is there.
-	{site: "docs", path: "/", status: 200, body: "docs start", tags: true, answer: lines(isHTML, fresh, noDate, "X-Content-Type-Options: nosniff", "Vary:", "Allow:")},
+	{site: "docs", path: "/", status: 200, body: "docs start", tags: true, answer: lines(isHTML, fresh, noDate, "X-Content-Type-Options: nosniff", "Vary: Accept-Encoding", "Allow:")},
 	{site: "docs", path: "/index.html", status: 200, body: "docs start"},
 	{site: "docs", path: "/guide/", status: 200, body: "docs guide"},
 	{site: "docs", path: "/guide", status: 301, answer: "Location: PREFIX/guide/"},
@@ -172,8 +172,8 @@ var webRequests = []webRequest{
 	{site: "plain", path: "/dir", status: 301, answer: "Location: PREFIX/dir/"},
 
 	// Single-page applications.
-	{site: "spa", path: "/users/7", header: goesTo, status: 200, body: "spa start", tags: true, answer: lines(isHTML, fresh, noDate, "Vary: Accept")},
-	{site: "spa", path: "/users/7", header: goesTo, status: 200, body: "spa start", answer: "Vary: Accept"},
+	{site: "spa", path: "/users/7", header: goesTo, status: 200, body: "spa start", tags: true, answer: lines(isHTML, fresh, noDate, "Vary: Accept, Accept-Encoding")},
+	{site: "spa", path: "/users/7", header: goesTo, status: 200, body: "spa start", answer: "Vary: Accept, Accept-Encoding"},
 	{site: "spa", path: "/users/7?tab=a.b", header: goesTo, status: 200, body: "spa start"},
 	{site: "spa", path: "/users/", header: goesTo, status: 200, body: "spa start"},
 	{site: "spa", path: "/sub/", header: goesTo, status: 200, body: "spa start", unlike: true}, // nginx says 403
@@ -187,7 +187,7 @@ var webRequests = []webRequest{
 	{site: "spa", path: "/.git/config", header: goesTo, status: 404, unlike: true},
 	{site: "spa", path: "/.env", header: goesTo, status: 404},
 	{site: "spa", path: "/.regfs/spa.html", header: goesTo, status: 404, unlike: true},
-	{site: "both", path: "/users/7", header: goesTo, status: 200, body: "both fallback", answer: lines(isHTML, "Vary: Accept")},
+	{site: "both", path: "/users/7", header: goesTo, status: 200, body: "both fallback", answer: lines(isHTML, "Vary: Accept, Accept-Encoding")},
 	{site: "both", path: "/a/b/c/d/e/f/g/h/i", header: goesTo, status: 200, body: "both fallback"},
 
 	// Caching.
