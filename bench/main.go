@@ -1,7 +1,7 @@
 // Command bench measures regfs beside what a user would have without it, and
 // writes one table of ratios: nginx over a local folder, curl for transfers, tar
 // and gzip for publishing. Each row's measurement is in the file named after its
-// kind: warm.go, cold.go, listing.go, memory.go, publish.go, rules.go.
+// kind: warm.go, gzip.go, cold.go, listing.go, memory.go, publish.go, rules.go.
 //
 // It works on the built commands, a real docker-registry, nginx and wrk, and
 // knows nothing of the packages that they are made of. It needs root, for
@@ -101,6 +101,7 @@ func (b *bench) measure() {
 	}{
 		{"W1 W2 W3 W4 M1", b.warm},
 		{"W5", b.sharing},
+		{"W6", b.compressed},
 		{"R1", b.rules},
 		{"C1 C2", b.firstBytes},
 		{"C3", b.listings},

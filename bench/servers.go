@@ -165,12 +165,15 @@ http {
 }
 `
 
-// nginx serves a folder with the project's configuration and gives its URL.
-func (b *bench) nginx(root string) (string, error) { return b.nginxWithRules(root, "") }
+// nginx serves a folder with the project's configuration and gives its URL. In
+// the configuration each first word of changes is replaced by the one after it.
+func (b *bench) nginx(root string, changes ...string) (string, error) {
+	return b.nginxWithRules(root, "", changes...)
+}
 
 // nginxWithRules serves it with nginx/rules.conf too, which asks the daemon at
 // the address own; with none, it is nginx.
-func (b *bench) nginxWithRules(root, own string) (string, error) {
+func (b *bench) nginxWithRules(root, own string, changes ...string) (string, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return "", err
@@ -183,8 +186,9 @@ func (b *bench) nginxWithRules(root, own string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := strings.NewReplacer("listen 8080;", "listen "+address+";", "root /mnt/sites$", "root "+root+"$",
-		"server 127.0.0.1:9464;", "server "+cmp.Or(own, "127.0.0.1:9464")+";").Replace(string(site))
+	changes = append(changes, "listen 8080;", "listen "+address+";", "root /mnt/sites$", "root "+root+"$",
+		"server 127.0.0.1:9464;", "server "+cmp.Or(own, "127.0.0.1:9464")+";")
+	text := strings.NewReplacer(changes...).Replace(string(site))
 	if err := os.WriteFile(filepath.Join(dir, "regfs.conf"), []byte(text), 0o644); err != nil {
 		return "", err
 	}

@@ -42,21 +42,26 @@ type load struct {
 	connections int
 	paths       []string
 	must        float64
+	headers     []string
 }
 
 func (b *bench) loads() []load {
-	page, large := b.docs.nearest(10<<10), b.docs.nearest(1<<20)
-	var all []string
-	for _, f := range b.docs.files {
-		all = append(all, b.docs.url(f.path))
-	}
+	page, large, all := b.docs.nearest(10<<10), b.docs.nearest(1<<20), b.docs.urls()
 	return []load{
-		{"W1", fmt.Sprintf("warm, one page of %d B, 32 connections", page.size), 32, []string{b.docs.url(page.path)}, 0.97},
-		{"W2", "warm, all files at random, 32 connections", 32, all, 0.95},
-		{"W2", "warm, all files at random, 128 connections", 128, all, 0.95},
-		{"W3", fmt.Sprintf("warm, one file of %d B, 32 connections", large.size), 32, []string{b.docs.url(large.path)}, 0.97},
-		{"W4", "warm, 404 inside a site, 32 connections", 32, []string{b.docs.url("is/not/there.html"), b.docs.url("neither.html")}, 0.95},
+		{"W1", fmt.Sprintf("warm, one page of %d B, 32 connections", page.size), 32, []string{b.docs.url(page.path)}, 0.97, nil},
+		{"W2", "warm, all files at random, 32 connections", 32, all, 0.95, nil},
+		{"W2", "warm, all files at random, 128 connections", 128, all, 0.95, nil},
+		{"W3", fmt.Sprintf("warm, one file of %d B, 32 connections", large.size), 32, []string{b.docs.url(large.path)}, 0.97, nil},
+		{"W4", "warm, 404 inside a site, 32 connections", 32, []string{b.docs.url("is/not/there.html"), b.docs.url("neither.html")}, 0.95, nil},
 	}
+}
+
+// urls are the paths at which nginx has the files.
+func (c corpus) urls() (all []string) {
+	for _, f := range c.files {
+		all = append(all, c.url(f.path))
+	}
+	return all
 }
 
 // url is the path at which nginx has a file.
@@ -67,14 +72,14 @@ func (c corpus) url(path string) string {
 
 func (b *bench) underLoad(d *daemon, ours, limit string, l load) error {
 	for _, server := range []string{ours, limit} { // the pages of neither are new
-		if _, err := b.wrk(server, l.connections, l.paths); err != nil {
+		if _, err := b.wrk(server, l.connections, l.paths, l.headers...); err != nil {
 			return err
 		}
 	}
 	before := d.reads()
 	p, err := b.alternate(
-		func() (float64, error) { return b.wrk(ours, l.connections, l.paths) },
-		func() (float64, error) { return b.wrk(limit, l.connections, l.paths) })
+		func() (float64, error) { return b.wrk(ours, l.connections, l.paths, l.headers...) },
+		func() (float64, error) { return b.wrk(limit, l.connections, l.paths, l.headers...) })
 	if err != nil {
 		return err
 	}

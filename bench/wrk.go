@@ -18,8 +18,8 @@ function request() return requests[math.random(#requests)] end
 `
 
 // wrk loads a server with requests for paths at random and gives the answers
-// per second.
-func (b *bench) wrk(url string, connections int, paths []string) (float64, error) {
+// per second. Headers are as "Name: value".
+func (b *bench) wrk(url string, connections int, paths []string, headers ...string) (float64, error) {
 	list, script := filepath.Join(b.temp, "paths"), filepath.Join(b.temp, "wrk.lua")
 	if err := os.WriteFile(list, []byte(strings.Join(paths, "\n")+"\n"), 0o644); err != nil {
 		return 0, err
@@ -27,7 +27,11 @@ func (b *bench) wrk(url string, connections int, paths []string) (float64, error
 	if err := os.WriteFile(script, fmt.Appendf(nil, randomPaths, list), 0o644); err != nil {
 		return 0, err
 	}
-	out, err := b.command("wrk", "-t2", fmt.Sprintf("-c%d", connections), "-d"+b.load.String(), "-s", script, url)
+	args := []string{"-t2", fmt.Sprintf("-c%d", connections), "-d" + b.load.String(), "-s", script}
+	for _, h := range headers {
+		args = append(args, "-H", h)
+	}
+	out, err := b.command("wrk", append(args, url)...)
 	if err != nil {
 		return 0, err
 	}
