@@ -423,3 +423,30 @@ http {
 }
 `
 }
+
+// TestRulesConfIsTakenAsItIs has nginx read rules.conf where regfs.conf looks
+// for it; what it does is seen with a daemon, in the tests of the whole.
+func TestRulesConfIsTakenAsItIs(t *testing.T) {
+	dir := sharedDir(t)
+	conf := writeConfig(t, dir, "unix:"+filepath.Join(dir, "socket"), dir) // a port could be taken
+	rules, err := os.ReadFile("rules.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "regfs", "rules.conf"), string(rules))
+	check := func() string {
+		out, err := exec.CommandContext(t.Context(), nginxPath(t), "-t", "-q", "-p", dir, "-e", "stderr", "-c", conf).CombinedOutput()
+		if err != nil {
+			out = fmt.Appendf(out, "%v", err)
+		}
+		return string(out)
+	}
+	if got := check(); got != "" {
+		t.Errorf("nginx says of rules.conf: %s", got)
+	}
+	// That it was read at all.
+	writeFile(t, filepath.Join(dir, "regfs", "rules.conf"), "nonsense;")
+	if got := check(); !strings.Contains(got, `unknown directive "nonsense"`) {
+		t.Errorf("nginx says of nonsense in rules.conf: %q", got)
+	}
+}

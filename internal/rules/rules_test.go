@@ -353,8 +353,12 @@ func TestTheConfigurationSendsTheseHeaders(t *testing.T) {
 	}
 	var got []string
 	for line := range strings.Lines(string(conf)) {
-		if f := strings.Fields(line); len(f) > 2 && f[0] == "auth_request_set" && !slices.Contains([]string{"$regfs_rule_status", "$regfs_rule_location", "$regfs_rule_file"}, f[1]) {
-			got = append(got, strings.TrimPrefix(strings.TrimSuffix(f[2], ";"), "$upstream_http_x_regfs_"))
+		f := strings.Fields(line)
+		if len(f) < 3 || f[0] != "auth_request_set" || strings.HasPrefix(f[1], "$regfs_rule_") && f[1] != "$regfs_rule_cache_control" {
+			continue
+		}
+		if name, ok := strings.CutPrefix(strings.TrimSuffix(f[2], ";"), "$upstream_http_x_regfs_"); ok {
+			got = append(got, name)
 		}
 	}
 	var want []string
