@@ -22,13 +22,20 @@ import (
 type Body struct {
 	io.ReadCloser
 	Offset, Length int64 // which bytes of the blob these are
-	reject         func() bool
+	from           *resumed
 }
 
-// Reject says that what was read is not what the blob holds there. It reports
-// whether some of it came from a mirror: that is left alone then, and asking
-// again asks others.
-func (b *Body) Reject() bool { return b.reject != nil && b.reject() }
+// FromMirror reports whether some of what was read came from a mirror, so that
+// the registry may send something else.
+func (b *Body) FromMirror() bool { return b.from != nil && len(b.from.mirrors()) > 0 }
+
+// Reject says that what was read is not what the blob holds there: the mirrors
+// that it came from are left alone for a while.
+func (b *Body) Reject() {
+	if b.from != nil {
+		b.from.reject()
+	}
+}
 
 // Range reads the n bytes at off of a blob of size bytes. A registry may ignore
 // ranges and send everything: then Offset is 0 and Length is size, and whoever
@@ -82,15 +89,15 @@ func (c *Client) body(ctx context.Context, b blob, off, n int64) (*Body, error) 
 	v := &verifier{ReadCloser: r, left: first.length, what: what}
 	if first.length == b.size {
 		v.digest, v.sum = b.digest, b.digest.Verifier()
-		v.lied = func() { r.reject() }
+		v.lied = r.reject
 	}
-	return &Body{v, first.offset, first.length, r.reject}, nil
+	return &Body{v, first.offset, first.length, r}, nil
 }
 
 // open asks for n bytes at off: the mirrors, then the registry.
 func (c *Client) open(ctx context.Context, b blob, off, n int64) (*part, error) {
 	end := time.Now().Add(c.limits.answer)
-	for _, m := range c.usableMirrors() {
+	for _, m := range c.usableMirrors(ctx) {
 		p, err := m.open(ctx, b, off, n, m.mirrorEnd(end))
 		if err == nil {
 			return p, nil

@@ -61,30 +61,40 @@ func mismatch(what, format string, args ...any) error {
 // refused makes an error of an answer whose status is not one that was hoped
 // for. It reads the body and leaves closing it to the caller.
 func (h *host) refused(what string, res *http.Response) *failure {
-	f := &failure{
+	f := h.said(what, res)
+	message := h.readMessage(res.Body)
+	if h.speaks(res.Request.URL) {
+		f.kind = statusKind(f.status)
+		f.advice = h.adviceForAnswer(f.status, message)
+		f.quote(message)
+		return f
+	}
+	// A redirect's target does not speak for the registry: what it lacks or
+	// forbids says nothing about names. Its words are not quoted: storage
+	// services explain a refusal by what was signed and how. But the registry
+	// may send us to it with a newer signature.
+	f.detail += " (from " + h.clean(res.Request.URL.Host) + ", to which the registry redirected)"
+	f.once = f.status == http.StatusForbidden || f.status == http.StatusUnauthorized || f.status == http.StatusBadRequest
+	return f
+}
+
+// said is what an answer's status line and header say.
+func (h *host) said(what string, res *http.Response) *failure {
+	return &failure{
 		what:       what,
 		status:     res.StatusCode,
-		kind:       statusKind(res.StatusCode),
+		kind:       ErrUnavailable,
 		detail:     strings.TrimSpace(fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))),
 		temporary:  temporaryStatus(res.StatusCode),
 		retryAfter: parseRetryAfter(res.Header.Get("Retry-After"), h.now()),
 	}
-	message := h.readMessage(res.Body)
-	if !h.speaks(res.Request.URL) {
-		// A redirect's target does not speak for the registry: what it lacks
-		// or forbids says nothing about names. Its words are not quoted:
-		// storage services explain a refusal by what was signed and how. But
-		// the registry may send us to it with a newer signature.
-		f.kind = ErrUnavailable
-		f.detail += " (from " + h.clean(res.Request.URL.Host) + ", to which the registry redirected)"
-		f.once = res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusBadRequest
-		return f
-	}
+}
+
+// quote adds the words of who answered, if there were any.
+func (f *failure) quote(message string) {
 	if message != "" {
 		f.detail += ": " + message
 	}
-	f.advice = h.adviceForAnswer(f.status, message)
-	return f
 }
 
 // broken makes an error of a request that got no answer. ctx is the caller's,

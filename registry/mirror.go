@@ -9,9 +9,17 @@ import (
 	"time"
 )
 
+// directly marks the contexts of WithoutMirrors.
+type directly struct{}
+
+// WithoutMirrors has what is done with the context done at the registry alone.
+func WithoutMirrors(ctx context.Context) context.Context {
+	return context.WithValue(ctx, directly{}, true)
+}
+
 // usableMirrors are those that have not failed lately.
-func (c *Client) usableMirrors() []*host {
-	if len(c.mirrors) == 0 {
+func (c *Client) usableMirrors(ctx context.Context) []*host {
+	if len(c.mirrors) == 0 || ctx.Value(directly{}) != nil {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(c.mirrors), func(m *host) bool { return m.failing.holds(m.now()) })
@@ -39,7 +47,7 @@ func (h *host) blame(err error) {
 // fromMirrors reads a manifest from the first mirror that has it.
 func (c *Client) fromMirrors(ctx context.Context, repo, reference string) (Manifest, bool) {
 	end := time.Now().Add(c.limits.answer)
-	for _, m := range c.usableMirrors() {
+	for _, m := range c.usableMirrors(ctx) {
 		doc, err := m.manifest(ctx, repo, reference, m.mirrorEnd(end))
 		switch {
 		case err == nil:

@@ -3,8 +3,11 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"slices"
+	"sync"
 )
 
 // resumeProgress is how many bytes have to come before a body that is cut again
@@ -24,7 +27,9 @@ type resumed struct {
 	end    int64
 	tries  int // since progress was made
 	got    int64
-	from   []*host // that any byte came from
+
+	mu   sync.Mutex // guards from: a body may be rejected while it is read
+	from []*host    // that any byte came from
 }
 
 func (r *resumed) Read(p []byte) (int, error) {
@@ -58,6 +63,9 @@ func (r *resumed) again(err error) bool {
 func (r *resumed) next(err error) error {
 	r.tries++
 	r.part.Close()
+	if from := r.part.from; from != r.client.host {
+		from.blame(fmt.Errorf("%s: cut: %w", r.blob.what(r.at, r.end-r.at), err))
+	}
 	p, openErr := r.client.open(r.ctx, r.blob, r.at, r.end-r.at)
 	if openErr != nil {
 		r.part = &part{ReadCloser: ended{openErr}}
@@ -75,22 +83,26 @@ func (r *resumed) next(err error) error {
 
 // use notes where bytes come from.
 func (r *resumed) use(p *part) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !slices.Contains(r.from, p.from) {
 		r.from = append(r.from, p.from)
 	}
 }
 
-// reject takes the mirrors that bytes came from for liars. It reports whether
-// there is one.
-func (r *resumed) reject() bool {
-	found := false
-	for _, h := range r.from {
-		if h != r.client.host {
-			h.failing.until(h.now().Add(h.limits.lied))
-			found = true
-		}
+// mirrors are those that bytes came from.
+func (r *resumed) mirrors() []*host {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.from), func(h *host) bool { return h == r.client.host })
+}
+
+// reject takes the mirrors that bytes came from for liars.
+func (r *resumed) reject() {
+	for _, m := range r.mirrors() {
+		m.failing.until(m.now().Add(m.limits.lied))
+		slog.Warn("a mirror sent what is not the content, others are asked", "event", "mirror_lied", "mirror", m.name, "for", m.limits.lied, "digest", r.blob.digest)
 	}
-	return found
 }
 
 // Close ends the request.

@@ -114,11 +114,11 @@ func (h *host) sendForToken(ctx context.Context, where *url.URL, r *request, aut
 // noToken makes an error of what a token service answers. That it does not
 // know something says nothing about the names in the registry.
 func (h *host) noToken(what string, res *http.Response) error {
-	f := h.refused(what, res)
-	f.kind = statusKind(res.StatusCode)
-	if errors.Is(f.kind, fs.ErrNotExist) {
-		f.kind = ErrUnavailable
+	f := h.said(what, res)
+	if kind := statusKind(res.StatusCode); !errors.Is(kind, fs.ErrNotExist) {
+		f.kind = kind
 	}
+	f.quote(h.readMessage(res.Body))
 	f.advice = h.adviceForAnswer(f.status, "")
 	return f
 }

@@ -72,6 +72,8 @@ type run struct {
 	first uint32
 	calls []*call // of the members from first on; nil where somebody else fetches it
 	whole bool    // by a GET of all of the blob
+
+	doubted *registry.Body // what a mirror sent before, if that is why
 }
 
 // fetch brings the chunks of a member into the store, and those of the members
@@ -243,6 +245,9 @@ func (r *run) transfer(ctx context.Context) error {
 		return err
 	}
 	defer leave()
+	if r.doubted != nil {
+		ctx = registry.WithoutMirrors(ctx)
+	}
 	body, err := r.open(ctx, l.Digest, l.Size)
 	if err != nil {
 		return err
@@ -292,12 +297,13 @@ func (r *run) unpack(body *registry.Body) error {
 	return nil
 }
 
-// again fetches a member of a run once more, from somebody else.
-func (r *run) again(index int) {
+// again fetches a member of a run once more, from the registry itself: what came
+// from a mirror is not what it should be.
+func (r *run) again(index int, doubted *registry.Body) {
 	if r.calls[index] == nil {
 		return
 	}
-	next := &run{site: r.site, layer: r.layer, first: r.first + uint32(index), calls: []*call{r.calls[index]}}
+	next := &run{site: r.site, layer: r.layer, first: r.first + uint32(index), calls: []*call{r.calls[index]}, doubted: doubted}
 	r.calls[index] = nil // and so does not end here
 	go next.do()
 }

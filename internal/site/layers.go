@@ -9,12 +9,14 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/layer"
 	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/internal/tree"
+	"github.com/regfs/regfs/registry"
 )
 
 // maxArchives is how many layers of a file system are put over each other:
@@ -30,11 +32,30 @@ type merge struct {
 	titles   map[string]bool // of the files of an artifact
 	archives int
 	nothing  []manifest.Descriptor // layers without files
+	read     []*registry.Body      // what the layers were made of
 }
 
-// tree merges the layers.
+// tree merges the layers. What a mirror sent and makes no sense is asked for
+// again, from the registry itself: one of the two is wrong.
 func (l *loader) tree(ctx context.Context, repo string, config manifest.Descriptor, r *record) (*tree.Tree, error) {
-	m := &merge{loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
+	m := l.newMerge(repo)
+	t, err := m.tree(ctx, config, r)
+	if err == nil || !slices.ContainsFunc(m.read, (*registry.Body).FromMirror) {
+		return t, err
+	}
+	if t, err = l.newMerge(repo).tree(registry.WithoutMirrors(ctx), config, r); err == nil {
+		for _, body := range m.read {
+			body.Reject()
+		}
+	}
+	return t, err
+}
+
+func (l *loader) newMerge(repo string) *merge {
+	return &merge{loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
+}
+
+func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record) (*tree.Tree, error) {
 	for i, d := range r.Layers {
 		c, err := manifest.ContentOf(config, d)
 		if err != nil {
@@ -60,7 +81,7 @@ func (l *loader) tree(ctx context.Context, repo string, config manifest.Descript
 	if err != nil {
 		return nil, malformed{err}
 	}
-	logDropped(repo, r.Digest, dropped)
+	logDropped(m.repo, r.Digest, dropped)
 	return t, nil
 }
 
@@ -176,6 +197,7 @@ func (m *merge) stream(ctx context.Context, d manifest.Descriptor, read func(io.
 		return promised(err)
 	}
 	defer body.Close()
+	m.read = append(m.read, body)
 	return read(body)
 }
 
@@ -240,6 +262,7 @@ func (m *merge) bytes(ctx context.Context, d manifest.Descriptor, off, n int64) 
 		return nil, promised(err)
 	}
 	defer body.Close()
+	m.read = append(m.read, body)
 	if body.Offset != off || body.Length != n {
 		return nil, fmt.Errorf("the registry does not serve ranges: %w", layer.ErrNoTOC)
 	}

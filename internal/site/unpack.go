@@ -60,7 +60,7 @@ func (u *unpacking) takeBeside(i uint32, m tree.Member) error {
 }
 
 // end ends the call of a member, if the run has one. What is damaged waits for
-// retry: only who reads the body can reject it.
+// retry: only who reads the body knows where it comes from.
 func (u *unpacking) end(member uint32, err error) {
 	if errors.Is(err, layer.ErrFormat) {
 		u.mu.Lock()
@@ -79,20 +79,23 @@ func (u *unpacking) settle(member uint32, err error, again bool) {
 	if i < 0 || i >= len(u.run.calls) {
 		return
 	}
-	if again {
-		u.run.again(i)
+	switch {
+	case again:
+		u.run.again(i, u.body)
+	case err == nil && u.run.doubted != nil: // the registry had it right
+		u.run.doubted.Reject()
 	}
 	u.run.site.content.fetches.end(u.run, i, err)
 }
 
-// retry fetches what was damaged from somebody else, where there is one.
+// retry fetches what a mirror damaged from the registry itself.
 func (u *unpacking) retry() {
 	u.mu.Lock()
 	failed := u.failed
 	u.failed = nil
 	u.mu.Unlock()
 	for member, err := range failed {
-		u.settle(member, err, u.body.Reject())
+		u.settle(member, err, u.body.FromMirror())
 	}
 }
 
