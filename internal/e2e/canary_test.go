@@ -1,9 +1,53 @@
 package e2e
 
-// The secrets of the tests. None may ever stand in what a command of ours
-// writes: see secretsWritten.
-const (
-	canaryPassword  = "C4N4RY-p4ssw0rd"
-	canaryToken     = "C4N4RY-t0k3n"
-	canarySignature = "C4N4RY-s1gn4tur3"
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
 )
+
+// The secrets of the tests: what is in a password, a token and a signed address.
+// None may ever stand in what a command of ours writes, whatever the test is
+// about. They share their beginning, so that a part of one is found too.
+const (
+	canary          = "C4N4RY-"
+	canaryPassword  = canary + "p4ssw0rd"
+	canaryToken     = canary + "t0k3n"
+	canarySignature = canary + "s1gn4tur3"
+)
+
+// written looks at all that our commands write in all tests.
+var written outputs
+
+// outputs remembers where a secret was written, and how much was looked at.
+type outputs struct {
+	mu     sync.Mutex // guards what follows
+	texts  int
+	leaked []string
+}
+
+// look takes what a program wrote. Only our own are looked at: a registry may
+// say what it likes.
+func (o *outputs) look(program string, args []string, text []byte) {
+	name := filepath.Base(program)
+	if !slices.Contains([]string{"regfs", "bundle", "upload"}, name) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.texts++
+	for line := range bytes.Lines(text) {
+		if bytes.Contains(line, []byte(canary)) || bytes.Contains(line, []byte(auth)) {
+			o.leaked = append(o.leaked, fmt.Sprintf("%s %q: %.300s", name, args, line))
+		}
+	}
+}
+
+// leaks lists where a secret was written.
+func (o *outputs) leaks() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.leaked
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -34,10 +35,7 @@ type rule struct {
 }
 
 // hit is a request that a rule matched.
-type hit struct {
-	header http.Header
-	at     time.Time
-}
+type hit struct{ method, path string }
 
 // fault answers a request in the registry's place.
 type fault func(w http.ResponseWriter, req *http.Request, p *faultProxy)
@@ -87,7 +85,7 @@ func (p *faultProxy) serve(w http.ResponseWriter, req *http.Request) {
 	var f fault
 	for _, r := range p.rules {
 		if f == nil && r.match(req) {
-			r.hits = append(r.hits, hit{req.Header.Clone(), time.Now()})
+			r.hits = append(r.hits, hit{req.Method, req.URL.Path})
 			if r.times == 0 || len(r.hits) <= r.times {
 				f = r.spoil
 			}
@@ -311,3 +309,6 @@ func blobOf(digest string) func(*http.Request) bool {
 		return req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/blobs/"+digest)
 	}
 }
+
+// discard is for servers whose clients are meant to fail.
+var discard = log.New(io.Discard, "", 0)

@@ -100,6 +100,9 @@ func (p *process) end() {
 	if p.running() {
 		p.stop()
 	}
+	text, err := os.ReadFile(p.log)
+	must(p.t, err)
+	written.look(p.cmd.Path, p.cmd.Args[1:], text)
 	if p.t.Failed() {
 		p.t.Logf("%q wrote:\n%s", p.cmd.Args, p.tail())
 	}
@@ -197,6 +200,8 @@ func runEnv(t testing.TB, dir string, env []string, name string, args ...string)
 	if ctx.Err() != nil {
 		t.Fatalf("%q did not end within %v\n%s", cmd.Args, runLimit, stderr.String())
 	}
+	written.look(cmd.Path, args, stdout.Bytes())
+	written.look(cmd.Path, args, stderr.Bytes())
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 

@@ -91,11 +91,12 @@ func build(out string, race bool) error {
 	return nil
 }
 
-// leftovers says what the tests left behind: mounts, processes, descriptors,
-// goroutines. What is still ending gets a moment.
+// leftovers says what the tests left behind: mounts, secrets in what our
+// commands wrote, processes, descriptors, goroutines. What is still ending gets a moment.
 func leftovers(before map[string]string) error {
 	checks := map[string]func() []string{
 		"mounts":           func() []string { return mountsBelow(scratch) },
+		"secrets written":  written.leaks,
 		"processes":        children,
 		"open descriptors": func() []string { return newDescriptors(before) },
 	}
