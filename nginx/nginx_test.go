@@ -58,6 +58,9 @@ var tests = []struct {
 	}},
 	{name: "folder without its slash", path: "/my-app/v1", status: 301, answer: header{
 		"Location": "/my-app/v1/", "Cache-Control": "no-cache", "Last-Modified": absent}},
+	{name: "folder with an extension", path: "/my-app/v1/next.js", status: 301, answer: header{"Location": "/my-app/v1/next.js/"}},
+	{name: "folder with the extension of pages", path: "/my-app/v1/next.html", status: 301, answer: header{"Location": "/my-app/v1/next.html/"}},
+	{name: "folder with a name to escape", path: "/my-app/v1/a%20b%0d%0a%3f", status: 301, answer: header{"Location": "/my-app/v1/a%20b%0D%0A%3F/"}},
 	{name: "index below a folder", path: "/my-app/v1/guide/", status: 200, body: "guide"},
 
 	{name: "site by digest", path: "/my-app@" + digest + "/", status: 200, answer: header{
@@ -146,7 +149,9 @@ var tests = []struct {
 	{name: "asset of no page", path: "/a.css", status: 404},
 	{name: "asset of the front page", path: "/a.css", request: from("/"), status: 404},
 	{name: "line ends in a name", path: "/a%0d%0aX:%20y", request: from("/my-app/v1/"), status: 302, answer: header{
-		"Location": "/my-app/v1/a%0D%0AX:%20y", "X": absent}},
+		"Location": "/my-app/v1/a%0d%0aX:%20y", "X": absent}},
+	{name: "asset with a question mark", path: "/a%3Fb.js?x=1", request: from("/my-app/v1/"), status: 302, answer: header{
+		"Location": "/my-app/v1/a%3Fb.js?x=1"}},
 	{name: "asset whose names no folder tells", path: "/a.css", request: from("/my-app/"), status: 404},
 
 	{name: "host", host: "v1--my-app.sites.localhost", path: "/", status: 200, body: "host", answer: header{"Cache-Control": "no-cache"}},
@@ -245,6 +250,7 @@ func makeSites(t *testing.T) string {
 		files["my-app/v1/"+name] = "<v1>\n\n"
 	}
 	for name, content := range map[string]string{
+		"my-app/v1/next.js/x": "", "my-app/v1/next.html/x": "", "my-app/v1/a b\r\n?/x": "",
 		"my-app/v1/about.html": "about", "my-app/v1/img.html": "images",
 		"team/docs/v1/img/a.png": "", "team/docs/v1/.regfs/404.html": "missing",
 		"spa/v1/.regfs/spa.html": "start", "spa@" + digest + "/.regfs/spa.html": "start",
@@ -255,7 +261,7 @@ func makeSites(t *testing.T) string {
 	} {
 		files[name] = content
 	}
-	for _, name := range []string{"a.css", "img/a.png", "about.html", "guide/index.html", "a\r\nX: y"} {
+	for _, name := range []string{"a.css", "img/a.png", "about.html", "guide/index.html", "a\r\nX: y", "a?b.js"} {
 		files["my-app/v1/.regfs/names/"+name+"/x"] = "" // the x makes it a folder
 	}
 	files["my-app/v1/site.js"] = "123456789"

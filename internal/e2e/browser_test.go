@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +147,7 @@ func (b *browser) hear(event any) {
 		}
 	case *network.EventResponseReceived:
 		b.coded = append(b.coded, fmt.Sprint(e.Response.URL, " ", e.Response.Headers["Content-Encoding"]))
-		if e.Response.Status >= 400 {
+		if e.Response.Status >= 400 && !isOwnIdea(e.Response.URL) {
 			b.wrong = append(b.wrong, fmt.Sprintf("%s: status %d", e.Response.URL, e.Response.Status))
 		}
 	case *runtime.EventExceptionThrown:
@@ -156,10 +157,17 @@ func (b *browser) hear(event any) {
 			b.wrong = append(b.wrong, fmt.Sprintf("console.%s in the page", e.Type))
 		}
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
+		if (e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning) && !isOwnIdea(e.Entry.URL) {
 			b.wrong = append(b.wrong, fmt.Sprintf("console: %s %s", e.Entry.Text, e.Entry.URL))
 		}
 	}
+}
+
+// isOwnIdea tells whether it was the browser that wanted something: it looks for
+// an icon at the root of a server whose page names none.
+func isOwnIdea(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Path == "/favicon.ico"
 }
 
 // requests lists the URLs that the page asked for.
