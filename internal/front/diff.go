@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/compare"
+	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/tree"
 )
 
@@ -70,8 +72,11 @@ func (f *Front) tree(ctx context.Context, d digest.Digest) (*tree.Tree, digest.D
 		return nil, "", fmt.Errorf("no tag shows %s: %w", d, fs.ErrNotExist)
 	}
 	t, err := f.source.Tree(ctx, repo, manifest, true)
-	if err == nil && f.index.uncounted(manifest) {
+	switch {
+	case err == nil && f.index.uncounted(manifest):
 		f.index.counted(manifest, compare.Contents(t))
+	case err != nil && ctx.Err() == nil && !site.Unavailable(err) && !errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w: it can never be read: %v", fs.ErrNotExist, err)
 	}
 	return t, manifest, err
 }

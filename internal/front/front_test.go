@@ -20,6 +20,7 @@ import (
 	"github.com/regfs/regfs/internal/compare"
 	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/tree"
+	"github.com/regfs/regfs/registry"
 )
 
 func TestMain(m *testing.M) {
@@ -137,6 +138,12 @@ func (w *world) Tree(_ context.Context, _ string, d digest.Digest, fetch bool) (
 		if manifestOf(v) == d {
 			if !fetch && len(w.shown) == 0 {
 				return nil, fs.ErrNotExist
+			}
+			if strings.HasPrefix(v, "odd") {
+				return nil, errors.New("not a layer of any known format")
+			}
+			if strings.HasPrefix(v, "far") {
+				return nil, fmt.Errorf("%w: no route to host", registry.ErrUnavailable)
 			}
 			return treeOf(v)
 		}
@@ -442,6 +449,20 @@ func TestDiffComparesWhatIsShown(t *testing.T) {
 		}
 	}
 	until(t, f, "the number of files, which a comparison knows", func(s sites) bool { return s.Versions[indexOf("one")].Files == 1 })
+}
+
+// TestOnlyWhatMayComeIsWorthAnotherTry: a page asks again for what does not exist
+// yet, not for what never will.
+func TestOnlyWhatMayComeIsWorthAnotherTry(t *testing.T) {
+	w := newWorld("my-app:v1", "one", "my-app:v2", "odd", "my-app:v3", "far")
+	f := open(t, w)
+	until(t, f, "the list", done)
+	for version, never := range map[string]bool{"odd": true, "far": false} {
+		_, _, err := f.Document(t.Context(), fmt.Sprintf("diff/%s..%s.json", manifestOf("one"), manifestOf(version)))
+		if err == nil || errors.Is(err, fs.ErrNotExist) != never {
+			t.Errorf("%s: got %v, want that it does not exist: %v", version, err, never)
+		}
+	}
 }
 
 func TestLongComparisonsAreCut(t *testing.T) {
