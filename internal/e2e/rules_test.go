@@ -183,6 +183,14 @@ func TestRulesOfSitesAreHonoured(t *testing.T) {
 			}
 		}
 	})
+	t.Run("HEAD is told the same", func(t *testing.T) {
+		for name, want := range map[string]int{"/home": 301, "/about": 200, "/app/x": 200, "/de/x": 404} {
+			a := askServer(t, n.url, host, name, webRequest{method: http.MethodHead})
+			if a.StatusCode != want || a.body != "" {
+				t.Errorf("%s: got %d %q, want %d and no body", name, a.StatusCode, a.body, want)
+			}
+		}
+	})
 	t.Run("no range is lost", func(t *testing.T) {
 		a := fetch(t, n.url+below+"/about.html", "Range", "bytes=0-3")
 		if a.status != http.StatusPartialContent || string(a.body) != "<h1>" || a.header.Get("X-Frame-Options") != "DENY" {
@@ -240,6 +248,26 @@ func TestFilesWithRulesAreNotPacked(t *testing.T) {
 	}
 	if len(list(t, m.path("my-app/v1"))) < len(ruledSite())-2 {
 		t.Error(fmt.Sprint("files are missing: ", list(t, m.path("my-app/v1"))))
+	}
+}
+
+// TestSPAIsSpelledAsElsewhere needs no rules.conf.
+func TestSPAIsSpelledAsElsewhere(t *testing.T) {
+	reg := startRegistry(t)
+	site{"index.html": []byte("<h1>app</h1>\n"), "_redirects": []byte("/*  /index.html  200\n")}.publish(t, reg.host, "my-app", "v1")
+	n := startNginx(t, mount(t, reg.host).dir)
+	for _, c := range []struct {
+		path, accept string
+		status       int
+	}{
+		{"/users/7", "text/html,*/*", http.StatusOK},
+		{"/users/7.js", "*/*", http.StatusNotFound},
+		{"/_redirects", "*/*", http.StatusNotFound},
+	} {
+		a := askServer(t, n.url, "", "/my-app/v1"+c.path, webRequest{header: "Accept: " + c.accept})
+		if a.StatusCode != c.status || a.StatusCode == http.StatusOK && a.body != "<h1>app</h1>\n" {
+			t.Errorf("%s: got %d %q, want %d", c.path, a.StatusCode, a.body, c.status)
+		}
 	}
 }
 

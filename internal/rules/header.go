@@ -156,9 +156,11 @@ type headersFile struct {
 }
 
 func (f *headersFile) add(number int, line string) error {
+	if err := checkLine(line); err != nil {
+		f.skip = f.skip || line[0] == '/'
+		return err
+	}
 	switch {
-	case len(line) > MaxLine:
-		return fmt.Errorf("a line of %d bytes, more than %d", len(line), MaxLine)
 	case line[0] == '/':
 		f.end()
 		f.rules = append(f.rules, Headers{For: line, Values: map[string]string{}, Line: number})

@@ -1,9 +1,11 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // DefaultStatus is that of a rule that names none, as Netlify, GitLab and IPFS
@@ -105,10 +107,20 @@ func lines(text string) func(yield func(int, string) bool) {
 	}
 }
 
+func checkLine(line string) error {
+	if len(line) > MaxLine {
+		return fmt.Errorf("a line of %d bytes, more than %d", len(line), MaxLine)
+	}
+	if !utf8.ValidString(line) {
+		return errors.New("not UTF-8: write other bytes of a path as %XX")
+	}
+	return nil
+}
+
 // parseRedirect reads "from to [status[!]]", with a comment behind it or none.
 func parseRedirect(line string, fields []string) (Redirect, error) {
-	if len(line) > MaxLine {
-		return Redirect{}, fmt.Errorf("a line of %d bytes, more than %d", len(line), MaxLine)
+	if err := checkLine(line); err != nil {
+		return Redirect{}, err
 	}
 	for i, f := range fields {
 		if f[0] == '#' {

@@ -52,6 +52,8 @@ func TestWhereRulesLead(t *testing.T) {
 		{"/café /thé", "/café", "301 /th%C3%A9"},
 		{"/a%20b /c%20d", "/a b", "301 /c%20d"},
 		{"/50%25 /b", "/50%", "301 /b"},
+		{"/a%ff /b%ff", "/a\xff", "301 /b%ff"},
+		{"/a/* /:splat", "/a/\xff", "301 /%FF"},
 
 		// The query goes along, unless the target has one.
 		{"/a /b", "/a?x=1&y=2", "301 /b?x=1&y=2"},
@@ -162,6 +164,7 @@ func TestRedirectsThatMakeNoSense(t *testing.T) {
 		"/ /de 302 Language=de":               "Language=de: conditions on country, language, role or cookie are not supported",
 		"/ /de Country=de":                    "Country=de: conditions on country, language, role or cookie are not supported",
 		"http://example.org/* /b":             "http://example.org/*: rules for a host are not supported: begin with the path",
+		"/a\xff /b":                           "not UTF-8: write other bytes of a path as %XX",
 		"/a /b 301 x":                         "x: conditions on country, language, role or cookie are not supported",
 		"/a /" + strings.Repeat("b", MaxLine): fmt.Sprintf("a line of %d bytes, more than %d", MaxLine+4, MaxLine),
 	} {
@@ -315,6 +318,7 @@ func TestHeadersThatMakeNoSense(t *testing.T) {
 		{"/a\n  X-A: b\x01", 2, `X-A: the value holds '\x01': a header has printable ASCII only`},
 		{"/a\n  X-A: é", 2, `X-A: the value holds 'Ã': a header has printable ASCII only`},
 		{"/a\n  X-A: b\rSet-Cookie: c", 2, `X-A: the value holds '\r': a header has printable ASCII only`},
+		{"/a\xff\n  X-A: b", 1, "not UTF-8: write other bytes of a path as %XX"},
 		{"/a\n  set-cookie: a=b", 2, "Set-Cookie cannot be set: sites of one host share their cookies"},
 		{"/a\n  Content-Type: text/html", 2, "Content-Type cannot be set: the type of a file follows from its name"},
 		{"/a\n  content-LENGTH: 1", 2, "Content-Length cannot be set: the web server sends it itself"},
