@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/regfs/regfs/internal/hostname"
 )
 
@@ -333,4 +335,27 @@ func followPage(t *testing.T, server, host, from string) string {
 	to, err := base.Parse(html.UnescapeString(match[1]))
 	must(t, err)
 	return to.String()
+}
+
+// TestABrowserFollowsRedirects goes to a page that is elsewhere, in both ways in
+// which a site can say so.
+func TestABrowserFollowsRedirects(t *testing.T) {
+	reg := startRegistry(t)
+	site{
+		"index.html":     []byte("<!doctype html><link rel=icon href=data:,><title>start</title><h1>start</h1>"),
+		"new/index.html": []byte("<!doctype html><link rel=icon href=data:,><title>new</title><h1 id=new>new</h1>"),
+		"_redirects":     []byte("/old  /new/#there\n/older/place  /new/  302\n"),
+		"_headers":       []byte("/*\n  Content-Security-Policy: script-src 'none'\n"),
+	}.publish(t, reg.host, "my-app", "v1")
+	own := freeAddress(t)
+	m := mount(t, reg.host, "--listen="+own)
+	b := startBrowser(t)
+	for _, n := range []*nginx{startNginx(t, m.dir), startNginxWithRules(t, m.dir, own)} {
+		for from, want := range map[string]string{"/old": "/new/#there", "/older/place": "/new/"} {
+			b.do(chromedp.Navigate(n.url+"/my-app/v1"+from), chromedp.WaitVisible(chromedp.CSS("h1#new")))
+			if got := ask(b, chromedp.Location()); got != n.url+"/my-app/v1"+want {
+				t.Errorf("%s%s led to %s, want %s", n.url, from, got, want)
+			}
+		}
+	}
 }
