@@ -81,7 +81,7 @@ func runNginx(t testing.TB, address, servers string, rules ...string) *nginx {
 	main := filepath.Join(dir, "nginx.conf")
 	must(t, os.WriteFile(main, fmt.Appendf(nil, nginxConf, dir), 0o644))
 	n := &nginx{start(t, exec.Command("nginx", "-e", "stderr", "-c", main)), "http://" + address}
-	n.wait(func() bool { return answers(n.url + "/") })
+	n.wait(func() bool { return answers(n.url + "/.ready") }) // of which nobody is asked
 	return n
 }
 

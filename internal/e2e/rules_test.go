@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -30,6 +32,7 @@ func ruledSite() site {
 		"posts/a b.html":     []byte("<h1>a b</h1>\n"),
 		"posts/50%.html":     []byte("<h1>half</h1>\n"),
 		"assets/a.0a1b2c.js": []byte("js\n"),
+		"private/index.html": []byte("<h1>private</h1>\n"),
 		"private/x.html":     []byte("<h1>private</h1>\n"),
 		"_redirects": []byte(`# as it grew over the years
 /home               /
@@ -151,6 +154,14 @@ func TestRulesOfSitesAreHonoured(t *testing.T) {
 		t.Run("path"+r.path, func(t *testing.T) { r.check(t, n, below, "") })
 		t.Run("host"+r.path, func(t *testing.T) { r.check(t, n, "", host) })
 	}
+	t.Run("no header is a way around a rule", func(t *testing.T) {
+		for _, header := range []string{"Range: 204/", "Range: bytes=0-1", "X-Regfs-Place: /x", "X-Original-URI: /x", "X-Regfs-Status: 200"} {
+			a := askServer(t, n.url, host, "/private/index.html", webRequest{header: header})
+			if a.StatusCode != http.StatusFound {
+				t.Errorf("%s: got %d, want 302", header, a.StatusCode)
+			}
+		}
+	})
 	t.Run("each request asks once", func(t *testing.T) {
 		var asked atomic.Int32
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -203,6 +214,32 @@ func TestRulesOfSitesAreHonoured(t *testing.T) {
 		tag := fetch(t, n.url+below+"/about.html").header.Get("ETag")
 		if a := fetch(t, n.url+below+"/about.html", "If-None-Match", tag); a.status != http.StatusNotModified {
 			t.Errorf("got %d, want 304", a.status)
+		}
+	})
+	t.Run("pages come without rules only where somebody wrote so", func(t *testing.T) {
+		page := "/team/docs/v1/about.html"
+		if a := fetch(t, startNginxWithRules(t, m.dir, freeAddress(t)).url+page); a.status != http.StatusServiceUnavailable {
+			t.Errorf("got %d, want 503 without an answer", a.status)
+		}
+		rules, err := os.ReadFile(filepath.Join(root, "nginx/rules.conf"))
+		must(t, err)
+		lax := string(rules)
+		for _, line := range []string{"proxy_intercept_errors on;", "error_page 500 502 503 504 = @no-rules;"} {
+			substitute(t, lax, "#     "+line, "") // as the file says
+			lax = substitute(t, lax, "    proxy_pass http://regfs/rules;", "    proxy_pass http://regfs/rules;\n    "+line)
+		}
+		for _, answer := range []int{0, http.StatusServiceUnavailable, http.StatusInternalServerError} {
+			own := freeAddress(t)
+			if answer != 0 {
+				broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer) }))
+				defer broken.Close()
+				own = strings.TrimPrefix(broken.URL, "http://")
+			}
+			address, servers := regfsConf(t, m.dir)
+			lenient := runNginx(t, address, substitute(t, servers, "server 127.0.0.1:9464;", "server "+own+";"), lax)
+			if a := fetch(t, lenient.url+page); a.status != http.StatusOK || a.header.Get("X-Frame-Options") != "" {
+				t.Errorf("the daemon says %d: got %d %v, want the page without rules", answer, a.status, a.header)
+			}
 		}
 	})
 	t.Run("a missing daemon is no missing page", func(t *testing.T) {
