@@ -46,7 +46,7 @@ func mount(ctx context.Context, point string, f mountFlags, stderr io.Writer) er
 		return err
 	}
 	defer d.close()
-	if err := takeNotifications(d.own, f.secret, d.live); err != nil {
+	if err := takeNotifications(d.own, f.secret, d.news); err != nil {
 		return err
 	}
 	if err := listen(ctx, d.own, f.listen); err != nil {
@@ -86,6 +86,14 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.counts.Watch(d.live.Status)
 	return nil
+}
+
+// news takes word of what happened to a tag.
+func (d *daemon) news(repo, tag string) {
+	d.live.News(repo, tag)
+	if d.front != nil {
+		d.front.News(repo, tag)
+	}
 }
 
 func (d *daemon) close() {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/regfs/regfs/internal/cli"
 	"github.com/regfs/regfs/internal/notify"
-	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/web"
 )
 
@@ -17,7 +16,7 @@ const maxSecretFile = 4 << 10
 
 // takeNotifications has registries send word of pushes to POST /notify, if there
 // is a file with the secret that they show.
-func takeNotifications(own *web.Server, file string, live *site.Live) error {
+func takeNotifications(own *web.Server, file string, news func(repo, tag string)) error {
 	if file == "" {
 		return nil
 	}
@@ -25,7 +24,7 @@ func takeNotifications(own *web.Server, file string, live *site.Live) error {
 	if err != nil {
 		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--notify-secret-file: %w", err))
 	}
-	own.Handle("POST /notify", notify.New(secret, live.News))
+	own.Handle("POST /notify", notify.New(secret, news))
 	return nil
 }
 

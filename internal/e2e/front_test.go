@@ -162,6 +162,23 @@ func testListWithoutRegistry(t *testing.T, reg *registry, web *nginx, d *daemon,
 	}
 }
 
+// TestNewsReachTheListOfSites: what a registry sends word of is in the list soon,
+// though nothing would be asked for an hour.
+func TestNewsReachTheListOfSites(t *testing.T) {
+	address := freeAddress(t)
+	reg := startNotifying(t, address, notifySecret)
+	d := mountNotified(t, reg.host, address)
+	web := startNginx(t, d.dir)
+	before, after := pair()
+	before.publish(t, reg.host, "my-app", "v1")
+	v2 := after.publish(t, reg.host, "my-app", "v2")
+	web.sites("the new repository", func(s sitesDocument) bool { return s.digest("my-app", "v2") == v2 })
+	reg.retag(t, "my-app", "v2", "v1")
+	web.sites("the moved tag", func(s sitesDocument) bool { return s.digest("my-app", "v1") == v2 })
+	reg.retag(t, "my-app", "v2", "v3")
+	web.sites("the new tag", func(s sitesDocument) bool { return s.digest("my-app", "v3") == v2 })
+}
+
 // TestRegfsDiffReadsNoContents counts what comes from a real registry: of sites
 // of many megabytes the tables of contents alone.
 func TestRegfsDiffReadsNoContents(t *testing.T) {

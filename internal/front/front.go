@@ -30,6 +30,8 @@ type Source interface {
 	Lists() bool
 	// Repositories are all that are known, sorted.
 	Repositories(ctx context.Context) []string
+	// HasRepository asks for one that may be new; Repositories has it then.
+	HasRepository(ctx context.Context, repo string) (bool, error)
 	// Tags are those of a repository, sorted.
 	Tags(ctx context.Context, repo string) ([]string, error)
 	// Shown are the tags that are followed anyway: what is known of them costs
@@ -61,6 +63,7 @@ type Front struct {
 
 	index index
 	wake  chan struct{} // holds one when somebody looked
+	news  chan struct{} // holds one when there is news
 	first chan struct{} // closed when all repositories have been listed once
 
 	stop context.CancelFunc
@@ -74,7 +77,7 @@ func New(source Source, store Store, refresh time.Duration) *Front {
 	f := &Front{
 		source: source, store: store, refresh: refresh, now: time.Now, budget: &budget{now: time.Now},
 		diffs: make(chan struct{}, diffsAtOnce),
-		wake:  make(chan struct{}, 1), first: make(chan struct{}), stop: stop,
+		wake:  make(chan struct{}, 1), news: make(chan struct{}, 1), first: make(chan struct{}), stop: stop,
 	}
 	f.index.begin(source.Registry(), refresh)
 	f.restore()

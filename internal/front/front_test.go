@@ -95,8 +95,14 @@ func (w *world) Repositories(context.Context) []string {
 	})
 }
 
+func (w *world) HasRepository(_ context.Context, repo string) (bool, error) {
+	defer w.do("repository")()
+	return repo == "new", nil
+}
+
 func (w *world) Tags(_ context.Context, repo string) ([]string, error) {
-	defer w.do("tags")()
+	defer w.do("tags " + repo)()
+	w.requests["tags"]++
 	if w.refuses[repo] {
 		return nil, fs.ErrPermission
 	}
@@ -111,7 +117,8 @@ func (w *world) Tags(_ context.Context, repo string) ([]string, error) {
 }
 
 func (w *world) Head(_ context.Context, repo, tag string) (digest.Digest, error) {
-	defer w.do("head")()
+	defer w.do("head " + repo)()
+	w.requests["head"]++
 	v, ok := w.tags[repo+":"+tag]
 	if !ok {
 		return "", fs.ErrNotExist
@@ -282,6 +289,30 @@ func TestSitesFollowTheRegistry(t *testing.T) {
 	delete(w.tags, "my-app:latest")
 	w.mu.Unlock()
 	until(t, f, "the end of the deleted tag", func(s sites) bool { return find(s, "my-app", "latest") == nil })
+}
+
+func TestNewsIsLookedAtBeforeItsTurn(t *testing.T) {
+	w := newWorld("my-app:v1", "one", "other:v1", "one")
+	f := New(w, w, time.Hour)
+	defer f.Close()
+	until(t, f, "the list", done)
+	w.put("my-app:v1", "two")
+	w.put("my-app:v2", "two")
+	asked := w.count("tags other") + w.count("head other")
+	f.News("my-app", "v1")
+	f.News("nowhere", "v1")
+	s := until(t, f, "the news", func(s sites) bool { return find(s, "my-app", "v1").Digest == indexOf("two") && done(s) })
+	for _, name := range []string{"v1", "v2"} {
+		if tag := find(s, "my-app", name); tag == nil || tag.Pushed == nil {
+			t.Errorf("%s: got %+v, want when it was pushed", name, tag)
+		}
+	}
+	if n := w.count("tags other") + w.count("head other") - asked; n != 0 {
+		t.Errorf("it took %d questions about a repository of which there was no news", n)
+	}
+	w.put("new:v1", "one")
+	f.News("new", "v1")
+	until(t, f, "the new repository", func(s sites) bool { return find(s, "new", "v1") != nil })
 }
 
 func TestNobodyLooksNothingIsAsked(t *testing.T) {

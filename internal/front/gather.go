@@ -23,6 +23,8 @@ const (
 	minRound = 10 * time.Second
 	// failureRest is how long a version that cannot be described is left alone.
 	failureRest = time.Minute
+	// newsPause is the pause between two rounds while there is news.
+	newsPause = 200 * time.Millisecond
 	// saveEvery is how often what is known is kept at most, while it changes.
 	saveEvery = 10 * time.Second
 )
@@ -46,10 +48,15 @@ func (f *Front) gather(ctx context.Context) {
 		if len(f.index.unresolved(f.now())) > 0 {
 			continue // there is more to do, if somebody still looks
 		}
+		pause := f.refresh - f.now().Sub(begin)
+		if f.index.hasNews(f.now()) {
+			pause = min(pause, newsPause)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(f.refresh - f.now().Sub(begin)):
+		case <-f.news:
+		case <-time.After(pause):
 		}
 	}
 }
@@ -115,6 +122,10 @@ func each[T any](ctx context.Context, f *Front, all []T, do func(context.Context
 
 // list takes the names of all repositories and tags.
 func (f *Front) list(ctx context.Context) {
+	each(ctx, f, f.index.unknown(f.now()), func(ctx context.Context, repo string) error {
+		_, err := f.source.HasRepository(ctx, repo)
+		return err
+	})
 	f.index.setRepositories(f.source.Repositories(ctx), f.source.Lists())
 	each(ctx, f, f.index.unlisted(f.now()), func(ctx context.Context, repo string) error {
 		tags, err := f.source.Tags(ctx, repo)

@@ -25,6 +25,8 @@ type index struct {
 	versions map[digest.Digest]*version
 	counts   map[digest.Digest]compare.Count // of files, by manifest
 	tagCount int
+	news     time.Time            // until when there is news of anything
+	heard    map[string]time.Time // repositories that are not known, and until when there is news of them
 
 	dirty   bool // made is old
 	unsaved bool
@@ -35,6 +37,7 @@ type index struct {
 func (x *index) begin(registry string, refresh time.Duration) {
 	x.registry, x.refresh, x.dirty = registry, refresh, true
 	x.repos, x.versions, x.counts = map[string]*repository{}, map[digest.Digest]*version{}, map[digest.Digest]compare.Count{}
+	x.heard = map[string]time.Time{}
 }
 
 // change takes a lock and does something to the index that is to be seen.
@@ -88,7 +91,7 @@ func (x *index) setTags(repo string, names []string, now time.Time) {
 	for _, t := range r.Tags {
 		old[t.Name] = t
 	}
-	isFirst, late := r.Tags == nil, x.late(r.listed, now)
+	isFirst, late := r.Tags == nil, now.After(r.news) && x.late(r.listed, now)
 	r.listed = now
 	at := shownTime(now)
 	room := maxTags - x.tagCount + len(r.Tags)
@@ -144,7 +147,7 @@ func (x *index) setDigest(repo, name string, d digest.Digest, checked, now time.
 	if t == nil {
 		return
 	}
-	late := x.late(t.checked, now)
+	late := now.After(t.news) && x.late(t.checked, now)
 	if checked.After(t.checked) {
 		t.checked = checked
 	}

@@ -34,6 +34,7 @@ type repository struct {
 	Tags    []tag  `json:"tags"`
 
 	listed time.Time // when the registry last listed its tags
+	news   time.Time // until when there is news of it
 }
 
 type tag struct {
@@ -46,6 +47,7 @@ type tag struct {
 
 	checked time.Time // when the registry last said what it names
 	failed  time.Time // when it last did not
+	news    time.Time // until when there is news of it
 }
 
 type version struct {

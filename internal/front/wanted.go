@@ -20,14 +20,14 @@ type named struct {
 	digest digest.Digest
 }
 
-// unlisted are the repositories whose tags were not listed for a refresh, oldest
-// first.
+// unlisted are the repositories of which there is news or whose tags were not
+// listed for a refresh, oldest first.
 func (x *index) unlisted(now time.Time) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var names []string
 	for name, r := range x.repos {
-		if now.Sub(r.listed) >= x.refresh {
+		if now.Before(r.news) || now.Sub(r.listed) >= x.refresh {
 			names = append(names, name)
 		}
 	}
@@ -43,9 +43,10 @@ func (x *index) unresolved(now time.Time) []place {
 	return x.tags(func(t *tag) bool { return t.Digest == "" && now.Sub(t.failed) >= x.refresh })
 }
 
-// stale are the tags that were not looked at for a refresh, oldest first.
+// stale are the tags of which there is news or that were not looked at for a
+// refresh, oldest first.
 func (x *index) stale(now time.Time) []place {
-	return x.tags(func(t *tag) bool { return now.Sub(t.checked) >= x.refresh })
+	return x.tags(func(t *tag) bool { return now.Before(t.news) || now.Sub(t.checked) >= x.refresh })
 }
 
 // tags are those that fit, those not looked at for longest first.

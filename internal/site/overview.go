@@ -71,6 +71,12 @@ func (l *Live) Repositories(ctx context.Context) []string {
 	return l.names.all()
 }
 
+// HasRepository asks for a repository that may be new. Its errors are those of
+// Lookup.
+func (l *Live) HasRepository(ctx context.Context, repo string) (bool, error) {
+	return l.isRepository(ctx, repo)
+}
+
 // Shown gives the tags that were looked up, in any order.
 func (l *Live) Shown() []Shown {
 	l.mu.Lock()
