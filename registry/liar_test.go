@@ -363,3 +363,16 @@ func TestNoTagsIsAnEmptyList(t *testing.T) {
 		t.Errorf("got %q, %v, want no tags", got, err)
 	}
 }
+
+func TestWhatIsNoListOfTagsIsNoRepository(t *testing.T) {
+	for answer, want := range map[string]bool{
+		`{"name": "app", "tags": null}`: true, `{"tags": []}`: true, `{"name": "app", "tags": ["v1"], "more": 1}`: true,
+		"": false, "<html>please log in</html>": false, "{}": false, "[]": false, `{"tags": "v1"}`: false,
+	} {
+		c := lie(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
+		got, err := c.HasRepository(testContext(t), "app")
+		if got != want || !want && !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%q: got %v, %v, want %v", answer, got, err, want)
+		}
+	}
+}

@@ -82,8 +82,20 @@ func (c *Client) HasRepository(ctx context.Context, repo string) (bool, error) {
 		return false, err
 	}
 	defer res.Body.Close()
-	_, err = readAll(res.Body, maxPage, c.what(&r))
-	return err == nil, err
+	data, err := readAll(res.Body, maxPage, c.what(&r))
+	if err != nil {
+		return false, err
+	}
+	// Whatever answers in a registry's place, a page to log in say, would make
+	// a repository of every name.
+	var page struct {
+		Name string
+		Tags []string
+	}
+	if err := json.Unmarshal(data, &page); err != nil || page.Name == "" && page.Tags == nil {
+		return false, c.nonsense(c.what(&r), "the answer is not a list of tags")
+	}
+	return true, nil
 }
 
 func tagsOf(repo string) request {
