@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: help build demo test lint unit e2e all race single check fuzz bench packages clean
+.PHONY: help build demo test lint unit e2e all race single check fuzz soak bench packages clean
 
 # In a checkout that belongs to somebody else (a volume of a container, say) git
 # refuses to work, and with it go build. Whoever runs make here trusts it.
@@ -95,6 +95,11 @@ fuzz: ## each fuzz target for FUZZTIME (30s), as many side by side as there are 
 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
+
+soak: ## the registry away for ten minutes under load; SOAK=10m
+	@scripts/install.sh $(DEMO_PACKAGES)
+	@REGFS_TEST_ALL=1 REGFS_SOAK=$(or $(SOAK),10m) go test -v -count=1 -timeout 2h $(AS_ROOT) \
+		-run TestTheRegistryIsAwayUnderLoad ./internal/e2e
 
 bench: ## measure regfs beside its limits and write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
 	@scripts/install.sh $(DEMO_PACKAGES) wrk

@@ -60,7 +60,7 @@ func startRelay(t testing.TB, host string) *relay {
 	}
 	r.up()
 	t.Cleanup(func() {
-		close(r.hanging)
+		r.letGo()
 		r.down()
 		transport.CloseIdleConnections()
 	})
@@ -88,6 +88,14 @@ func (r *relay) up() {
 // down ends all connections; new ones are refused.
 func (r *relay) down() { _ = r.server.Close() }
 
+// letGo ends the requests that hang.
+func (r *relay) letGo() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.hanging)
+	r.hanging = make(chan struct{})
+}
+
 // set chooses what happens to requests from now on.
 func (r *relay) set(m relayMode) {
 	r.mu.Lock()
@@ -97,7 +105,7 @@ func (r *relay) set(m relayMode) {
 
 func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
-	mode := r.mode
+	mode, hanging := r.mode, r.hanging
 	r.mu.Unlock()
 	switch {
 	case mode == noCatalog && newRequest(req, 0).kind == "_catalog":
@@ -112,7 +120,8 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.add(newRequest(req, 0))
 		select {
 		case <-req.Context().Done():
-		case <-r.hanging:
+		case <-hanging:
+			panic(http.ErrAbortHandler) // without it the answer would be an empty page
 		}
 	}
 }
