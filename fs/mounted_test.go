@@ -59,10 +59,19 @@ func TestAWarmSiteAsksTheDaemonNothing(t *testing.T) {
 }
 
 func TestAMovedTagIsSeenAtOnceAndOpenFilesStay(t *testing.T) {
+	for _, place := range []string{"my-app/live", "my-app:live", ".regfs/hosts/live--my-app"} {
+		t.Run(place, func(t *testing.T) { testMove(t, place) })
+	}
+}
+
+func testMove(t *testing.T, place string) {
 	w := newWorld(t)
-	w.publish("my-app", "live", map[string]string{"d/f": "old", "gone": "x"})
-	point := w.mount(w.newFS())
-	path := filepath.Join(point, "my-app", "live", "d", "f")
+	w.publish("my-app", "live", map[string]string{"d/f": "old", "gone": "x", "404.html": "x"})
+	root := filepath.Join(w.mount(w.newFS()), place)
+	path := filepath.Join(root, "d", "f")
+	if _, err := os.Stat(filepath.Join(root, ".regfs", "404.html")); err != nil {
+		t.Error(err)
+	}
 	open, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -92,8 +101,10 @@ func TestAMovedTagIsSeenAtOnceAndOpenFilesStay(t *testing.T) {
 	if got, err := dir.Readdirnames(-1); fmt.Sprint(got) != "[f]" || err != nil {
 		t.Errorf("the open folder: got %v, %v; want f", got, err)
 	}
-	if _, err := os.Stat(filepath.Join(point, "my-app", "live", "gone")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file that is gone: got %v", err)
+	for _, name := range []string{"gone", ".regfs/404.html"} {
+		if _, err := os.Stat(filepath.Join(root, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s, which is gone: got %v", name, err)
+		}
 	}
 }
 

@@ -209,6 +209,41 @@ func TestServesAFolderAsDocumented(t *testing.T) {
 	}
 }
 
+// TestAssetsThatSayTheirHashAreKept asks for what build tools write, and for names
+// that only look like it.
+func TestAssetsThatSayTheirHashAreKept(t *testing.T) {
+	kept := []string{
+		"main.8d3f2a1b.js", "main.8d3f2a1b.chunk.js", "css/main.5f3a2b1c.css", "app-2c79e2a64abdb08b.js", // webpack, Gatsby
+		"main.min.57da3d5e6864dd20281f3e102267801094fcb2f8a77cefcc72f5307eb93acc5b.css", // Hugo
+		"_next/static/css/0f1e2d3c4b5a6978.css", "_next/static/qX3mZ_build/_ssgManifest.js", "_next/static/media/font.p.woff2",
+		"assets/index-BkY3d8Xz.js", "assets/font.x9Yk2LmQ.woff2", "assets/chunk-5KSNSDXS.js", // Vite, esbuild
+		"_astro/page.css", "_app/immutable/start.js", "img/photo.0a1b2c3d.webp", "0a1b2c3d4e5f.wasm",
+	}
+	notKept := []string{
+		"main.js", "index.html", "page.0a1b2c3d.html", "data.0a1b2c3d.json", "sw.js", "jquery-3.6.0.min.js", "photo-20240131.jpg",
+		"decade.js", "deadbeef.js", "defaced.css", "assets/decadence.js", "assets/tutorial-Chapter1.js", "assets/Version2.js",
+		"assets/photo-BkY3d8Xz.png", "index-BkY3d8Xz.js", "0a1b2c3.js", "550e8400-e29b-41d4-a716-44665544000a.png",
+		"_next/data.js", "_next/static/list.json", "_astro/page.html",
+	}
+	root := sharedDir(t)
+	for _, name := range append(kept, notKept...) {
+		writeFile(t, filepath.Join(root, "my-app/v1", name), "x")
+	}
+	base := startNginx(t, root)
+	client := &http.Client{Timeout: 20 * time.Second}
+	defer client.CloseIdleConnections()
+	look := func(names []string, want string) {
+		for _, name := range names {
+			answer, _ := get(t, client, http.MethodGet, base, "", "/my-app/v1/"+name, nil)
+			if got := answer.Header.Get("Cache-Control"); answer.StatusCode != http.StatusOK || got != want {
+				t.Errorf("%s: got %d, Cache-Control %q; want %q", name, answer.StatusCode, got, want)
+			}
+		}
+	}
+	look(kept, immutable)
+	look(notKept, "no-cache")
+}
+
 func get(t *testing.T, client *http.Client, method, base, host, path string, request header) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, base+path, nil)

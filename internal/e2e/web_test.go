@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
@@ -373,6 +375,42 @@ func (w *web) compareWithFolder(t *testing.T, r webRequest) {
 	for _, name := range names {
 		if a, b := ours.Header.Get(name), plain.Header.Get(name); a != b {
 			t.Errorf("got %s: %q, a plain folder %q", name, a, b)
+		}
+	}
+}
+
+// TestPagesThatStandForOthersAreCompressed takes gzip, which nothing else here
+// does. The gzip forms are made behind, once somebody has asked.
+func TestPagesThatStandForOthersAreCompressed(t *testing.T) {
+	reg := startRegistry(t)
+	text := func(s string) []byte { return []byte(strings.Repeat(s+" ", 1000)) }
+	files := site{"index.html": text("start"), "about.html": text("about"), "404.html": text("missing"), "200.html": text("fallback")}
+	files.publish(t, reg.host, "my-app", "v1")
+	d := mount(t, reg.host)
+	web := startNginx(t, d.dir)
+	for _, r := range []struct {
+		path, header, file string
+		status             int
+	}{
+		{"/about", "", "about.html", http.StatusOK},
+		{"/users/7", goesTo, "200.html", http.StatusOK},
+		{"/missing.js", "", "404.html", http.StatusNotFound},
+	} {
+		var got webAnswer
+		if !eventually(startLimit, func() bool {
+			got = askServer(t, web.url, "v1--my-app.sites.localhost", r.path, webRequest{header: r.header + "\nAccept-Encoding: gzip"})
+			return got.Header.Get("Content-Encoding") == "gzip"
+		}) {
+			t.Errorf("%s: never compressed: got %v", r.path, got.Header)
+			continue
+		}
+		if got.StatusCode != r.status || !strings.Contains(got.Header.Get("Vary"), "Accept-Encoding") || got.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%s: got %d, %v", r.path, got.StatusCode, got.Header)
+		}
+		unpacked, err := gzip.NewReader(strings.NewReader(got.body))
+		must(t, err)
+		if body, err := io.ReadAll(unpacked); err != nil || !bytes.Equal(body, files[r.file]) {
+			t.Errorf("%s: got %.100q, %v; want %s", r.path, body, err, r.file)
 		}
 	}
 }
