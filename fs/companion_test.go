@@ -49,7 +49,7 @@ func lookupIn(t testing.TB, f *FS, dir fuse.EntryOut, name string) (out fuse.Ent
 // lookupCompanion asks for a companion until it is there.
 func lookupCompanion(t testing.TB, f *FS, dir fuse.EntryOut, name string) fuse.EntryOut {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		out := lookupIn(t, f, dir, name)
 		if out.NodeId != 0 {
 			return out
@@ -133,7 +133,7 @@ func TestWarmCompanionsAskTheDaemonNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []byte
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		var err error
 		if got, err = os.ReadFile(filepath.Join(site, "app.js.gz")); err == nil {
 			break
@@ -169,7 +169,7 @@ func TestACompanionFollowsAMovedTag(t *testing.T) {
 	point := w.mount(w.newFS())
 	read := func(want string) os.FileInfo {
 		path := filepath.Join(point, "my-app", "live", "app.js")
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			_, err := os.ReadFile(path)
 			data, errGz := os.ReadFile(path + ".gz")
 			if err == nil && errGz == nil && gunzip(t, data) == want {

@@ -212,3 +212,23 @@ func TestTheTableOfAliasesIsBounded(t *testing.T) {
 		t.Errorf("got %d lists", len(a.versions))
 	}
 }
+
+func FuzzHighest(f *testing.F) {
+	f.Add("1", "v1.2.3 1.2.4 1.3.0-rc.1")
+	f.Add("latest", "latest 2.0.0")
+	f.Add("2.0.0-rc", "v2.0.0-rc.1 v2.0.0-rc.2 v2.0.0")
+	f.Fuzz(func(t *testing.T, name, list string) {
+		tags := strings.Fields(list)
+		got := highest(name, tags)
+		if got != "" && !slices.Contains(tags, got) {
+			t.Errorf("%q of %q: got %q, which is none of them", name, tags, got)
+		}
+		if slices.Contains(tags, name) && name != "" && got != name {
+			t.Errorf("%q of %q: got %q, want the tag of that name", name, tags, got)
+		}
+		slices.Reverse(tags)
+		if again := highest(name, tags); withV(again) != withV(got) {
+			t.Errorf("%q of %q: got %q, in the other order %q", name, tags, got, again)
+		}
+	})
+}

@@ -10,12 +10,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
-	"golang.org/x/sys/unix"
 
 	"github.com/regfs/regfs/internal/tree"
 )
@@ -34,12 +32,15 @@ const (
 	restAfterFull = 10 * time.Second
 	// keepMadeEvery is how often the table of companions is written down.
 	keepMadeEvery = 5 * time.Second
-	// lowest is the priority, as of nice(1), of the thread that compresses.
-	lowest = 19
+	// pauseShare bounds the processor that it takes: after each piece there is a
+	// pause so many times as long as that took. (A thread of a low priority would
+	// not do: the runtime stops all threads to collect garbage, and on a busy
+	// machine everybody would wait for that one to get its turn.)
+	pauseShare = 1
 )
 
 // companions makes gzip forms of files, one after another, of content that is
-// in the store, while nobody waits for a fetch.
+// in the store, with half of a processor at most, while nobody waits for a fetch.
 type companions struct {
 	content *contents
 	made    *derivations
@@ -97,7 +98,7 @@ func (m *companions) run(ctx context.Context) {
 			if m.rest(ctx, w) != nil {
 				return
 			}
-			if err := m.make(w); err != nil {
+			if err := m.make(ctx, w); err != nil {
 				slog.Warn("companions are not kept", "event", "cache_full", "err", err)
 				sleep(ctx, restAfterFull)
 			}
@@ -109,6 +110,11 @@ func (m *companions) run(ctx context.Context) {
 // rest waits until it is time for a wish.
 func (m *companions) rest(ctx context.Context, w wish) error {
 	sleep(ctx, time.Until(w.at.Add(wishDelay)))
+	return m.giveWay(ctx)
+}
+
+// giveWay waits until nobody waits for a fetch.
+func (m *companions) giveWay(ctx context.Context) error {
 	for m.content.fetches.waiting.Load() > 0 && ctx.Err() == nil {
 		sleep(ctx, patience)
 	}
@@ -126,14 +132,14 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // make makes a companion, if all of its file is here, and notes what became of
 // it. Its error is that of keeping it.
-func (m *companions) make(w wish) error {
+func (m *companions) make(ctx context.Context, w wish) error {
 	if !w.site.isHere(w.plain) {
 		return nil // or not any more: whoever wants it will ask again
 	}
-	data, err := compress(func(to io.Writer) error { return w.site.pour(w.plain, to) }, mostOf(w.site.Tree.Size(w.plain)), gently)
+	data, err := compress(func(to io.Writer) error { return w.site.pour(w.plain, to) }, mostOf(w.site.Tree.Size(w.plain)), m.pauses(ctx))
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // evicted this moment
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, context.Canceled):
+		return nil // evicted this moment, or the process ends
 	case errors.Is(err, errTooLong):
 		m.made.add(w.id, derived{})
 		return nil
@@ -160,9 +166,13 @@ func (s *Site) isHere(n tree.Node) bool {
 	return true
 }
 
+// pieceSize is how many bytes are compressed between two pauses: some
+// milliseconds.
+const pieceSize = 128 << 10
+
 // pour writes the content of file n to w, of what is in the store alone.
 func (s *Site) pour(n tree.Node, w io.Writer) error {
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, pieceSize)
 	first, count := s.Tree.Chunks(n)
 	for i := range uint32(count) {
 		c := s.Tree.Chunk(first + i)
@@ -182,35 +192,18 @@ func (s *Site) pour(n tree.Node, w io.Writer) error {
 // errTooLong ends the making of a companion that would save too little.
 var errTooLong = errors.New("the gzip form is too long")
 
-// urgency is how a thread is asked to compress.
-type urgency func()
+// pause is what is done after a piece was compressed, which took so long. Its
+// error ends the rest.
+type pause func(took time.Duration) error
 
 // atOnce is for when somebody waits.
-func atOnce() {}
+func atOnce(time.Duration) error { return nil }
 
-// gently makes the thread of the calling goroutine, which ends with it, yield to
-// all others. Only what holds no lock may run on it.
-func gently() {
-	runtime.LockOSThread() // and never unlocked, so that nobody else gets the thread
-	// On Linux a priority is a thread's. Source: setpriority(2).
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, lowest) // else it is as urgent as others
-}
-
-// compress gives what fill writes in its gzip form, or errTooLong if that has
-// more than limit bytes. Errors of fill are given as they are. It compresses on
-// a thread of its own; what fill reads, it reads on the caller's.
-func compress(fill func(io.Writer) error, limit int64, how urgency) (data []byte, err error) {
-	r, w := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		how()
-		data, err = deflate(r, limit)
-		r.CloseWithError(err)
-	}()
-	w.CloseWithError(fill(w)) // nil is the end
-	<-done
-	return data, err
+func (m *companions) pauses(ctx context.Context) pause {
+	return func(took time.Duration) error {
+		sleep(ctx, took*pauseShare)
+		return m.giveWay(ctx)
+	}
 }
 
 // deflaters are writers to be used again: each has a megabyte of tables. The
@@ -225,8 +218,10 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
-// deflate is the gzip form of what r reads, seen to be that by inflating it.
-func deflate(r io.Reader, limit int64) ([]byte, error) {
+// compress gives what fill writes in its gzip form, seen to be that by inflating
+// it, or errTooLong if that has more than limit bytes. Errors of fill are given as
+// they are.
+func compress(fill func(io.Writer) error, limit int64, p pause) ([]byte, error) {
 	out := &limited{limit: limit}
 	z := deflaters.Get().(*gzip.Writer)
 	z.Reset(out)
@@ -236,13 +231,28 @@ func deflate(r io.Reader, limit int64) ([]byte, error) {
 		deflaters.Put(z)
 	}()
 	plain := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(z, plain), r); err != nil {
+	if err := fill(&paused{io.MultiWriter(z, plain), p}); err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
 		return nil, err
 	}
 	return out.data, inflatesTo(out.data, plain)
+}
+
+// paused pauses after each piece that is written.
+type paused struct {
+	w     io.Writer
+	pause pause
+}
+
+func (w *paused) Write(b []byte) (int, error) {
+	begin := time.Now()
+	n, err := w.w.Write(b)
+	if err != nil {
+		return n, err
+	}
+	return n, w.pause(time.Since(begin))
 }
 
 func inflatesTo(data []byte, want hash.Hash) error {

@@ -31,7 +31,7 @@ func script(seed uint64, size int) string {
 // companion waits for the companion of a file at the root of a site.
 func companion(t testing.TB, s *Site, name string) *Companion {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, settled := s.Companion(tree.Root, name)
 		if c != nil {
 			return c
@@ -45,7 +45,7 @@ func companion(t testing.TB, s *Site, name string) *Companion {
 // settled waits until it is known that a name is none of a companion.
 func settled(t testing.TB, s *Site, name string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, settled := s.Companion(tree.Root, name)
 		if c != nil || time.Now().After(end) {
 			t.Fatalf("%s: got companion %v, want that there is none", name, c)
@@ -98,7 +98,8 @@ func mustRead(t testing.TB, l *Live, dir, name, file string) string {
 func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
 	w := newWorld(t)
 	app := script(1, 40_000)
-	w.publish("my-app", "v1", map[string]string{"app.js": app})
+	large := strings.Repeat("of several chunks\n", 5<<20/18)
+	w.publish("my-app", "v1", map[string]string{"app.js": app, "large.txt": large})
 	l := w.open(t.TempDir(), time.Hour)
 	s := siteOf(t, l, "my-app", "v1")
 	requests, _ := w.since(func() {
@@ -114,6 +115,10 @@ func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
 	c := companion(t, s, "app.js.gz")
 	if got := inflate(t, c); got != app {
 		t.Errorf("got %d other bytes", len(got))
+	}
+	mustRead(t, l, "my-app", "v1", "large.txt")
+	if got := inflate(t, companion(t, s, "large.txt.gz")); got != large {
+		t.Errorf("a file of several chunks: got %d other bytes than %d", len(got), len(large))
 	}
 	if !pays(c.Size, int64(len(app))) {
 		t.Errorf("got %d bytes for %d", c.Size, len(app))
@@ -214,7 +219,7 @@ func removeContents(t testing.TB, dir string) {
 
 func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
 	w := newWorld(t)
-	app := script(1, 5<<20) // two chunks, and a companion that is a file of its own
+	app := fmt.Sprintf("%x", noise(300_000, 1)) // so that the companion is a file of its own
 	w.publish("my-app", "v1", map[string]string{"app.js": app})
 	dir := t.TempDir()
 	l := w.open(dir, time.Hour)
@@ -260,6 +265,9 @@ func TestNothingIsMadeWhileReadersWait(t *testing.T) {
 	companion(t, s, "app.js.gz")
 }
 
+// onlyReader hides that a reader can write by itself.
+type onlyReader struct{ io.Reader }
+
 // TestTheSameContentGivesTheSameCompanion pins what the compressor writes. When
 // this fails a new compressor is at work: give derivationsName another number.
 func TestTheSameContentGivesTheSameCompanion(t *testing.T) {
@@ -271,6 +279,13 @@ func TestTheSameContentGivesTheSameCompanion(t *testing.T) {
 	const want = "f06922e0185fb3e0f4dbf5cfb4be30ca1691f6e126ee76379ba3fb81b12619cd"
 	if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != want {
 		t.Errorf("got %s of %d bytes, want %s", got, len(data), want)
+	}
+	pieces, err := compress(func(w io.Writer) error {
+		_, err := io.CopyBuffer(w, onlyReader{strings.NewReader(plain)}, make([]byte, 777))
+		return err
+	}, 100_000, atOnce)
+	if err != nil || !bytes.Equal(pieces, data) {
+		t.Errorf("written in other pieces: got %d bytes, %v; want the same %d", len(pieces), err, len(data))
 	}
 	if !bytes.Equal(data[4:8], make([]byte, 4)) || data[3] != 0 {
 		t.Errorf("the header says more than it must: % x", data[:10])
@@ -310,5 +325,36 @@ func TestTheTableOfCompanionsIsBounded(t *testing.T) {
 	table.restore()
 	if n := table.len(); n > maxDerivations {
 		t.Errorf("got %d entries after a merge, want at most %d", n, maxDerivations)
+	}
+}
+
+// BenchmarkCompanion is what each request of a web server costs that the kernel
+// does not answer.
+func BenchmarkCompanion(b *testing.B) {
+	w := newWorld(b)
+	w.publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
+	l := w.open(b.TempDir(), time.Hour)
+	mustRead(b, l, "my-app", "v1", "app.js")
+	e, err := l.Lookup(b.Context(), "my-app", "v1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	companion(b, e.Site, "app.js.gz")
+	for _, name := range []string{"app.js.gz", "nothing.js.gz", "nothing.js"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				e.Site.Companion(tree.Root, name)
+			}
+		})
+	}
+}
+
+func BenchmarkCompress(b *testing.B) {
+	plain := script(1, 20_000)
+	b.SetBytes(int64(len(plain)))
+	for b.Loop() {
+		if _, err := compress(func(w io.Writer) error { _, err := io.WriteString(w, plain); return err }, 20_000, atOnce); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
