@@ -179,6 +179,14 @@ func status(code int, header ...string) fault {
 	}
 }
 
+// says answers everything with a page.
+func says(text string) fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ *faultProxy) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, text)
+	}
+}
+
 // drop ends the connection with a RST in place of an answer.
 func drop(w http.ResponseWriter, _ *http.Request, _ *faultProxy) {
 	conn, _, err := w.(http.Hijacker).Hijack()
