@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // relay stands before a registry, counts what is asked and sent, and can do what
@@ -43,6 +44,7 @@ type request struct {
 	kind         string // manifests, blobs, tags, _catalog or other
 	status       int
 	bytes        int64 // of the answer's body, as far as it was sent
+	at           time.Time
 }
 
 // startRelay puts a relay before the registry at host.
@@ -146,7 +148,7 @@ func (r *relay) add(q request) int {
 }
 
 func newRequest(req *http.Request, status int) request {
-	q := request{method: req.Method, path: req.URL.Path, kind: "other", status: status}
+	q := request{method: req.Method, path: req.URL.Path, kind: "other", status: status, at: time.Now()}
 	for _, kind := range []string{"manifests", "blobs", "tags", "_catalog"} {
 		if strings.Contains(req.URL.Path+"/", "/"+kind+"/") {
 			q.kind = kind

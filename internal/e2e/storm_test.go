@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// soaking is whether the tests that can go on for long do: make soak.
+func soaking() bool { return os.Getenv("REGFS_SOAK") != "" }
+
+// sized is how much of something a test does, in the suite and when soaking.
+func sized(usual, soak int) int {
+	if soaking() {
+		return soak
+	}
+	return usual
+}
+
+const (
+	// registryLimit is what the registry is asked at most in a second, as the
+	// README says.
+	registryLimit = 50
+	// passing is how many more may arrive in one second of a busy relay: those
+	// that were sent in the second before.
+	passing = 10
+	// stormClients are the connections over which names are made up, stormPace how
+	// many in a second: faster, and it is the processors that visitors wait for.
+	stormClients = 16
+	stormPace    = 2000
+	// stormMemory is how much more memory a daemon may use after a storm, in KiB:
+	// garbage that was not collected yet.
+	stormMemory = 48 << 10
+)
+
+// TestAStormOfUnknownNames: scanners ask nginx for names that never existed, each
+// another one, repositories and tags. The registry is asked for some of them, the
+// daemon's memory stays as it is, and the visitors of a known page hardly notice.
+func TestAStormOfUnknownNames(t *testing.T) {
+	once(t)
+	reg := startRegistry(t)
+	s := smallSite()
+	s.publish(t, reg.host, "my-app", "v1")
+	relay := startRelay(t, reg.host)
+	relay.set(noCatalog) // with one the daemon could tell without asking
+	d := mount(t, relay.host)
+	web := startNginx(t, d.dir)
+	page := web.url + "/my-app/v1/index.html"
+	if got := fetchOK(t, page); !bytes.Equal(got, s["index.html"]) {
+		t.Fatalf("got %q, want %q", got, s["index.html"])
+	}
+	idle := probe(t, page, s["index.html"], make(chan struct{}), 2*time.Second)
+
+	before, mark := memoryOf(t, d), relay.mark()
+	st := &storm{t: t, url: web.url, names: sized(10_000, 1_000_000), pace: stormPace}
+	done := make(chan struct{})
+	begin := time.Now()
+	go func() {
+		defer close(done)
+		st.run()
+	}()
+	busy := probe(t, page, s["index.html"], done, time.Hour)
+	took := time.Since(begin)
+
+	seen := relay.since(mark, "")
+	worst := mostInASecond(seen)
+	t.Logf("%d unknown names in %v (%.0f/s): %d answers of 404, %d of 503; the registry was asked %d times, at most %d times a second",
+		st.names, took.Round(time.Millisecond), float64(st.names)/took.Seconds(), st.absent.Load(), st.busy.Load(), len(seen), worst)
+	t.Logf("p99 of a known page: %v idle, %v in the storm (%d and %d requests); memory of the daemon: %d KiB before, %d after",
+		p99(idle), p99(busy), len(idle), len(busy), before, memoryOf(t, d))
+	if worst > registryLimit+passing || float64(len(seen)) > registryLimit*(took.Seconds()+1) {
+		t.Errorf("the registry was asked %d times in %v, %d times in one second; want at most %d a second", len(seen), took, worst, registryLimit)
+	}
+	if got := st.absent.Load() + st.busy.Load(); got != int64(st.names) || st.absent.Load() == 0 || st.busy.Load() == 0 {
+		t.Errorf("got %d answers of 404 and %d of 503, want some of each and nothing else for %d names", st.absent.Load(), st.busy.Load(), st.names)
+	}
+	if after := memoryOf(t, d); after > before+stormMemory {
+		t.Errorf("the daemon uses %d KiB after the storm, %d before; want at most %d more", after, before, stormMemory)
+	}
+	if limit := 20*p99(idle) + time.Second; p99(busy) > limit { // the machine runs other tests too
+		t.Errorf("p99 of a known page in the storm: got %v, want less than %v", p99(busy), limit)
+	}
+	// A name that was turned away is found when the storm is over.
+	s.publish(t, reg.host, "zz-0", "v1")
+	waitFor(t, d.path("zz-0/v1/index.html"), s["index.html"])
+}
+
+// TestACatalogTellsInAStorm: a registry that lists its repositories makes 404s of
+// all made up repositories, though it is asked for few.
+func TestACatalogTellsInAStorm(t *testing.T) {
+	once(t)
+	reg := startRegistry(t)
+	s := smallSite()
+	s.publish(t, reg.host, "my-app", "v1")
+	relay := startRelay(t, reg.host)
+	d := mount(t, relay.host)
+	web := startNginx(t, d.dir)
+	fetchOK(t, web.url+"/my-app/v1/index.html")
+	mark := relay.mark()
+	st := &storm{t: t, url: web.url, names: sized(5_000, 100_000), onlyRepositories: true}
+	st.run()
+	if got := st.absent.Load(); got != int64(st.names) {
+		t.Errorf("got %d answers of 404 and %d of 503, want %d of 404", got, st.busy.Load(), st.names)
+	}
+	if worst := mostInASecond(relay.since(mark, "")); worst > registryLimit+passing {
+		t.Errorf("the registry was asked %d times in a second, want at most %d", worst, registryLimit)
+	}
+}
+
+// storm asks for names that nobody has, each once.
+type storm struct {
+	t                testing.TB
+	url              string
+	names            int
+	pace             int // of them in a second; 0 for as many as can be
+	onlyRepositories bool
+
+	absent, busy atomic.Int64 // answers
+}
+
+func (s *storm) run() {
+	client := newKeepAlive(s.t, stormClients)
+	begin := time.Now()
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range stormClients {
+		wait.Go(func() {
+			for i := next.Add(1) - 1; i < int64(s.names); i = next.Add(1) - 1 {
+				if s.pace > 0 {
+					time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / time.Duration(s.pace))))
+				}
+				path := fmt.Sprintf("/zz-%d/v1/index.html", i)
+				if i%2 == 1 && !s.onlyRepositories {
+					path = fmt.Sprintf("/my-app/zz-%d/index.html", i)
+				}
+				switch status := client.get(s.url+path, nil); status {
+				case http.StatusNotFound:
+					s.absent.Add(1)
+				case http.StatusServiceUnavailable:
+					s.busy.Add(1)
+				default:
+					s.t.Errorf("%s: got %d, want 404 or 503", path, status)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// keepAlive is a client that keeps its connections, as browsers do.
+type keepAlive struct {
+	t    testing.TB
+	http *http.Client
+}
+
+func newKeepAlive(t testing.TB, connections int) *keepAlive {
+	transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &keepAlive{t, &http.Client{Transport: transport, Timeout: time.Minute}}
+}
+
+// get gives the status; the body goes to body unless that is nil.
+func (k *keepAlive) get(url string, body *bytes.Buffer) int {
+	resp, err := k.http.Get(url)
+	if err != nil {
+		k.t.Errorf("%s: %v", url, err)
+		return 0
+	}
+	defer resp.Body.Close()
+	to := io.Discard
+	if body != nil {
+		body.Reset()
+		to = body
+	}
+	if _, err := io.Copy(to, resp.Body); err != nil {
+		k.t.Errorf("%s: %v", url, err)
+		return 0
+	}
+	return resp.StatusCode
+}
+
+// probe asks for a page until done is closed or the limit has passed, and gives
+// how long each answer took.
+func probe(t testing.TB, url string, want []byte, done <-chan struct{}, limit time.Duration) (times []time.Duration) {
+	t.Helper()
+	client := newKeepAlive(t, 1)
+	var body bytes.Buffer
+	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(time.Millisecond) {
+		select {
+		case <-done:
+			return times
+		default:
+		}
+		at := time.Now()
+		status := client.get(url, &body)
+		times = append(times, time.Since(at))
+		if status != http.StatusOK || !bytes.Equal(body.Bytes(), want) {
+			t.Errorf("%s: got %d %.100q, want 200 %.100q", url, status, body.Bytes(), want)
+		}
+	}
+	return times
+}
+
+func p99(times []time.Duration) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	times = slices.Sorted(slices.Values(times))
+	return times[len(times)*99/100]
+}
+
+// mostInASecond is how many requests there were at most within a second.
+func mostInASecond(requests []request) (most int) {
+	first := 0
+	for i, q := range requests {
+		for q.at.Sub(requests[first].at) >= time.Second {
+			first++
+		}
+		most = max(most, i-first+1)
+	}
+	return most
+}
+
+// memoryOf is the daemon's resident memory in KiB.
+func memoryOf(t testing.TB, d *daemon) (kib int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(rss(t, d), "%d kB", &kib); err != nil {
+		t.Fatalf("the daemon's memory: %q", rss(t, d))
+	}
+	return kib
+}
