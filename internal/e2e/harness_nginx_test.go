@@ -23,7 +23,7 @@ worker_processes 2;
 daemon off;
 pid %[1]s/pid;
 error_log stderr warn;
-events { worker_connections 256; }
+events { worker_connections 1024; }
 http {
 	include /etc/nginx/mime.types;
 	default_type application/octet-stream;

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"os"
@@ -157,19 +158,33 @@ func notifyOnce(t testing.TB, address, authorization, body string) int {
 	return resp.StatusCode
 }
 
+// manifestBytes is a manifest or index as the registry has it.
+type manifestBytes struct {
+	mediaType string
+	text      []byte
+}
+
 // retag makes a tag mean what another one means.
 func (r *registry) retag(t testing.TB, repo, from, to string) {
 	t.Helper()
-	base := fmt.Sprintf("http://%s/v2/%s/manifests/", r.host, repo)
-	a := fetch(t, base+from, "Accept", typeIndex)
-	r.put(t, base+to, a.header.Get("Content-Type"), a.body)
+	r.putManifest(t, repo, to, r.fetchManifest(t, repo, from))
 }
 
-func (r *registry) put(t testing.TB, url, contentType string, body []byte) {
+func (r *registry) fetchManifest(t testing.TB, repo, reference string) manifestBytes {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, bytes.NewReader(body))
+	a := fetch(t, fmt.Sprintf("http://%s/v2/%s/manifests/%s", r.host, repo, reference), "Accept", typeIndex)
+	if a.status != http.StatusOK {
+		t.Fatalf("manifest %s of %s: got %d", reference, repo, a.status)
+	}
+	return manifestBytes{a.header.Get("Content-Type"), a.body}
+}
+
+func (r *registry) putManifest(t testing.TB, repo, tag string, m manifestBytes) {
+	t.Helper()
+	url := fmt.Sprintf("http://%s/v2/%s/manifests/%s", r.host, repo, tag)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, bytes.NewReader(m.text))
 	must(t, err)
-	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Content-Type", m.mediaType)
 	resp, err := client.Do(req)
 	must(t, err)
 	defer resp.Body.Close()
@@ -178,18 +193,24 @@ func (r *registry) put(t testing.TB, url, contentType string, body []byte) {
 	}
 }
 
+func (m manifestBytes) digest() string { return fmt.Sprintf("sha256:%x", sha256.Sum256(m.text)) }
+
 // deleteManifest deletes what a tag names, and with it all tags that name it:
 // docker-registry deletes by digest only.
 func (r *registry) deleteManifest(t testing.TB, repo, tag string) {
 	t.Helper()
-	base := fmt.Sprintf("http://%s/v2/%s/manifests/", r.host, repo)
-	digest := fetch(t, base+tag, "Accept", typeIndex).header.Get("Docker-Content-Digest")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, base+digest, nil)
+	r.deleteDigest(t, repo, r.fetchManifest(t, repo, tag).digest())
+}
+
+func (r *registry) deleteDigest(t testing.TB, repo, digest string) {
+	t.Helper()
+	url := fmt.Sprintf("http://%s/v2/%s/manifests/%s", r.host, repo, digest)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, url, nil)
 	must(t, err)
 	resp, err := client.Do(req)
 	must(t, err)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("DELETE %s: got %d, want 202", base+digest, resp.StatusCode)
+		t.Fatalf("DELETE %s: got %d, want 202", url, resp.StatusCode)
 	}
 }
