@@ -155,6 +155,11 @@ func testDiff(t *testing.T, reg *registry, web *nginx, d *daemon, from, to strin
 func testListWithoutRegistry(t *testing.T, reg *registry, web *nginx, d *daemon, v2 string) {
 	d.unmountCleanly(t)
 	reg.stop()
+	for _, path := range []string{"/", "/.regfs/sites.json"} {
+		if a := fetch(t, web.url+path); a.status != http.StatusServiceUnavailable {
+			t.Errorf("%s while nothing is mounted: got %d, want 503", path, a.status)
+		}
+	}
 	d.launch(t)
 	s := web.sites("what was known", func(s sitesDocument) bool { return s.Problem != "" })
 	if got := s.digest("my-app", "v2"); got != v2 {
@@ -277,6 +282,7 @@ func TestTheFrontPage(t *testing.T) {
 	if got := b.requests(); slices.ContainsFunc(got, func(url string) bool { return !strings.HasPrefix(url, web.url) && !strings.HasPrefix(url, "data:") }) {
 		t.Errorf("the page asked others than its server: %q", got)
 	}
+	t.Run("own origin", b.ownOrigin)
 }
 
 // rows lists the versions that the page shows: repository and tags.
@@ -322,6 +328,15 @@ func (b *browser) search(t *testing.T) {
 		if got := b.rows(); !slices.Equal(got, want) {
 			t.Errorf("search %q: got %q, want %q", query, got, want)
 		}
+	}
+}
+
+// ownOrigin follows the link of a version to the host that it has for itself.
+func (b *browser) ownOrigin(t *testing.T) {
+	b.do(chromedp.Click(chromedp.CSS(`section:last-of-type .own`)), chromedp.WaitVisible(chromedp.CSS(`h1`)))
+	at := ask(b, chromedp.Location())
+	if got := ask(b, chromedp.Text(chromedp.CSS(`h1`))); got != "small" || !strings.HasPrefix(at, "http://v1--team--docs.sites.localhost:") {
+		t.Errorf("the link led to %s with the heading %q, want that of team/docs:v1", at, got)
 	}
 }
 

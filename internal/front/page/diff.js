@@ -24,14 +24,16 @@ export function panel(box, version, context) {
   const chosen = others.find((other) => other.manifest === box.dataset.from) ?? context.previous(version);
   const select = el('select', { onchange: () => load(select.value) },
     ...others.map((other) => el('option', { value: other.manifest, selected: other === chosen }, label(other))));
-  const result = el('div', { className: 'result', 'aria-live': 'polite' });
+  const result = el('div', { className: 'result' });
   const load = async (from) => {
     box.dataset.from = from;
     result.replaceChildren(el('p', { className: 'quiet' }, 'Comparing …'));
     try {
       const other = others.find((o) => o.manifest === from);
       const diff = await compare(from, version.manifest);
-      if (box.dataset.from === from) result.replaceChildren(...summary(diff, other, version));
+      if (box.dataset.from !== from) return; // another was chosen meanwhile
+      result.replaceChildren(...summary(diff, other, version));
+      context.say(spoken(diff.totals));
     } catch {
       result.replaceChildren(el('p', { className: 'problem' }, 'These two cannot be compared now. '),
         el('button', { type: 'button', onclick: () => load(from) }, 'Try again'));
@@ -42,6 +44,8 @@ export function panel(box, version, context) {
 }
 
 const label = (version) => version.tags.slice(0, 3).map((tag) => tag.name).join(', ') + (version.tags.length > 3 ? ' …' : '');
+
+const spoken = (totals) => ['added', 'removed', 'changed'].map((kind) => `${count(totals[kind].files, 'file')} ${kind}`).join(', ');
 
 const signs = { added: '+', removed: '−', changed: '~' };
 

@@ -20,16 +20,15 @@ export function el(tag, properties = {}, ...children) {
  */
 export function keyed(parent, items, make, update) {
   const known = parent.known ?? new Map();
-  const shown = new Map();
+  const shown = new Map(items.map((item) => [item.key, known.get(item.key) ?? make(item)]));
+  for (const [key, node] of known) if (!shown.has(key)) node.remove(); // first, so that little has to move
   let at = parent.firstElementChild;
   for (const item of items) {
-    const node = known.get(item.key) ?? make(item);
+    const node = shown.get(item.key);
     update(node, item);
-    shown.set(item.key, node);
     if (node === at) at = at.nextElementSibling;
     else parent.insertBefore(node, at);
   }
-  for (const [key, node] of known) if (!shown.has(key)) node.remove();
   parent.known = shown;
 }
 

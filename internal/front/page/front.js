@@ -24,6 +24,7 @@ const fresh = new Set(); // tags that moved just now, as "repository:tag"
 const context = {
   fresh,
   redraw: () => draw(),
+  say: (text) => { byId('spoken').textContent = text; },
   others: (version) => byName.get(version.repo).versions.filter((other) => other.manifest && other.manifest !== version.manifest),
   previous: (version) => {
     const all = byName.get(version.repo).versions.filter((other) => other.manifest);
