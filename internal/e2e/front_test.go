@@ -97,6 +97,10 @@ func TestTheListOfSites(t *testing.T) {
 		}
 	}
 
+	if got := fetch(t, web.url+"/").header.Get("Content-Security-Policy"); got != "frame-ancestors 'none'" {
+		t.Errorf("the page: got Content-Security-Policy %q beside its own, want that it may not be framed", got)
+	}
+
 	// It is the same until something changes.
 	a := fetch(t, web.url+"/.regfs/sites.json")
 	if again := fetch(t, web.url+"/.regfs/sites.json", "If-None-Match", a.header.Get("ETag")); again.status != http.StatusNotModified {

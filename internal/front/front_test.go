@@ -571,6 +571,18 @@ func TestThePageRunsNothingOfOthers(t *testing.T) {
 	}
 }
 
+func FuzzParseDiff(f *testing.F) {
+	f.Add(fmt.Sprintf("%s..%s.json", manifestOf("one"), manifestOf("two")))
+	f.Add("..json")
+	f.Add("sha256:..sha256:.json")
+	f.Fuzz(func(t *testing.T, name string) {
+		from, to, err := parseDiff(name)
+		if err == nil && (fmt.Sprintf("%s..%s.json", from, to) != name || from.Validate() != nil || to.Validate() != nil) {
+			t.Errorf("%q was taken for %s and %s", name, from, to)
+		}
+	})
+}
+
 func BenchmarkSites(b *testing.B) {
 	x := &index{}
 	x.begin("example.org", 10*time.Second)
