@@ -148,6 +148,8 @@ var tests = []struct {
 	{name: "asset of a page elsewhere", path: "/a.css", request: header{"Referer": "http://elsewhere/my-app/v1/"}, status: 404},
 	{name: "asset of no page", path: "/a.css", status: 404},
 	{name: "asset of the front page", path: "/a.css", request: from("/"), status: 404},
+	{name: "asset of a page that climbs", path: "/a.css", request: from("/x/../my-app/v1/"), status: 404},
+	{name: "asset of a page above the root", path: "/a.css", request: from("/../../"), status: 404},
 	{name: "line ends in a name", path: "/a%0d%0aX:%20y", request: from("/my-app/v1/"), status: 302, answer: header{
 		"Location": "/my-app/v1/a%0d%0aX:%20y", "X": absent}},
 	{name: "asset with a question mark", path: "/a%3Fb.js?x=1", request: from("/my-app/v1/"), status: 302, answer: header{
