@@ -182,6 +182,9 @@ func (l *Live) versions(ctx context.Context, repo string) ([]string, error) {
 		if err == nil {
 			l.aliases.list(repo, tags, l.now())
 		}
+		if l.names.isRepository(repo) {
+			err = promised(err) // it is there: that it has no list does not say that it has no tags
+		}
 		return tags, err
 	})
 	tags, _ := v.([]string)
@@ -190,12 +193,40 @@ func (l *Live) versions(ctx context.Context, repo string) ([]string, error) {
 
 // announceAlias tells that an alias means something else now.
 func (l *Live) announceAlias(r ref) {
-	l.mu.Lock()
-	changed := l.changed
-	l.mu.Unlock()
 	dir, base := parent(r.repo)
-	changed(dir, base+"@"+r.tag)
-	changed(HostsFolder, hostname.Label(r.repo, r.tag))
+	l.tell(dir, base+"@"+r.tag)
+	l.tell(HostsFolder, hostname.Label(r.repo, r.tag))
+}
+
+// aliasRepeats are the pauses after which the tags of a repository of which there
+// is news are listed again, for those who use its aliases: see newsRepeats. A
+// list may take many requests, so there are fewer.
+var aliasRepeats = [...]time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second}
+
+// newsOfAliases has the aliases of a repository resolved again.
+func (l *Live) newsOfAliases(repo string) {
+	l.aliases.doubt(repo)
+	used := l.aliases.in(repo, l.now().Add(-max(3*l.refresh, minUsed)))
+	for _, a := range used {
+		l.announceAlias(a)
+	}
+	if len(used) == 0 {
+		return
+	}
+	l.behind(func() {
+		_, _ = l.loader.flights.do(l.ctx, "news of the aliases of "+repo, func(ctx context.Context) (any, error) {
+			for _, pause := range aliasRepeats {
+				if sleep(ctx, pause); ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				l.aliases.doubt(repo)
+				for _, a := range used {
+					_, _ = l.resolveAlias(ctx, a, false) // whoever looks will be told
+				}
+			}
+			return nil, nil
+		})
+	})
 }
 
 // followAliases keeps the aliases in use fresh, as follow does the tags.

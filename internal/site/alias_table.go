@@ -113,13 +113,13 @@ func (a *aliases) of(r ref) []ref {
 	return all
 }
 
-// in are the aliases in a repository.
-func (a *aliases) in(repo string) []ref {
+// in are the aliases in a repository that somebody looked at since a time.
+func (a *aliases) in(repo string, since time.Time) []ref {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all []ref
-	for name := range a.known {
-		if name.repo == repo {
+	for name, k := range a.known {
+		if name.repo == repo && !k.used.Before(since) {
 			all = append(all, name)
 		}
 	}

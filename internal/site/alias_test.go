@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,8 +165,32 @@ func TestARegistryThatListsNoTagsDoesNotDenyAnAlias(t *testing.T) {
 	w.setAnswer(answer(http.StatusForbidden))
 	l := w.open(t.TempDir(), time.Minute)
 	wantError(t, l, "", "app@1", fs.ErrPermission)
-	w.setAnswer(answer(http.StatusInternalServerError))
-	wantError(t, l, "", "app@2", registry.ErrUnavailable)
+	wantRead(t, l, "", "app:v1.0.0", "f", "one")
+	for i, status := range []int{http.StatusInternalServerError, http.StatusNotFound, http.StatusMethodNotAllowed} {
+		w.setAnswer(answer(status))
+		wantError(t, l, "", fmt.Sprintf("app@%d", i+2), registry.ErrUnavailable)
+	}
+}
+
+func TestAnAliasFollowsNewsOfATagThatIsNotListedYet(t *testing.T) {
+	w := newWorld(t)
+	w.publish("app", "v1.0.0", map[string]string{"f": "one"})
+	l := w.open(t.TempDir(), time.Hour)
+	wantRead(t, l, "", "app@1", "f", "one")
+	w.publish("app", "v1.1.0", map[string]string{"f": "two"})
+	var lists atomic.Int32
+	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/tags/list") || lists.Add(1) > 2 {
+			return false
+		}
+		fmt.Fprint(rw, `{"name": "app", "tags": ["v1.0.0"]}`)
+		return true
+	})
+	l.News("app", "v1.1.0")
+	eventually(t, "the new version is shown", func() bool { got, _ := read(l, "", "app@1", "f"); return got == "two" })
+	if lists.Load() < 3 {
+		t.Errorf("got the tags listed %d times: the test shows nothing", lists.Load())
+	}
 }
 
 func TestManyAliasesListTheTagsOnce(t *testing.T) {

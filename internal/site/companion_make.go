@@ -170,9 +170,13 @@ func (s *Site) isHere(n tree.Node) bool {
 // milliseconds.
 const pieceSize = 128 << 10
 
+var pieces = sync.Pool{New: func() any { b := make([]byte, pieceSize); return &b }}
+
 // pour writes the content of file n to w, of what is in the store alone.
 func (s *Site) pour(n tree.Node, w io.Writer) error {
-	buf := make([]byte, pieceSize)
+	b := pieces.Get().(*[]byte)
+	defer pieces.Put(b)
+	buf := *b
 	first, count := s.Tree.Chunks(n)
 	for i := range uint32(count) {
 		c := s.Tree.Chunk(first + i)

@@ -28,10 +28,7 @@ func (l *Live) News(repo, tag string) {
 	}
 	l.checkSoon(repo, tag)
 	l.forgetAbsence(repo, tag)
-	l.aliases.doubt(repo)
-	for _, a := range l.aliases.in(repo) {
-		l.announceAlias(a)
-	}
+	l.newsOfAliases(repo)
 	l.wakeFollow()
 }
 
