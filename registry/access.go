@@ -26,12 +26,13 @@ type access struct {
 	mu      sync.Mutex // guards the fields, and is not held over I/O
 	session *lazy[session]
 	tokens  map[scope]*lazy[string]
+	reading *lazy[credentials] // the last time that they were read again
+	read    time.Time          // when that was begun
 	secrets secrets
 }
 
 // session is what a host said about who may come in.
 type session struct {
-	began     time.Time
 	who       credentials
 	challenge challenge // no scheme: none was made yet
 }
@@ -151,7 +152,7 @@ func (c credentials) basic() string {
 // login finds the credentials for the host and, where there are any, asks it
 // how it wants them.
 func (h *host) login(ctx context.Context) (session, error) {
-	in := session{began: h.now()}
+	var in session
 	var err error
 	if in.who, err = h.credentials(ctx); err != nil || in.who == (credentials{}) {
 		return in, err
@@ -187,28 +188,45 @@ func (h *host) credentials(ctx context.Context) (credentials, error) {
 // renew reports whether a request that was not let in is worth another try,
 // because it then goes out with a log-in, or with a newer one: tokens last for
 // minutes, the credentials of some clouds for hours, mounts for months. answer
-// is the host's 401, or nil when no token was to be had.
+// is the host's 401 or 403, or nil when no token was to be had. What is forbidden
+// is not asked for with another token, but may be by somebody else.
 func (h *host) renew(ctx context.Context, p pass, s scope, answer *http.Response) bool {
 	in, err := p.session.get(ctx, h.wire, h.login)
 	if err != nil {
 		return false
 	}
 	var asked challenge
-	if answer != nil {
+	refused := answer != nil && answer.StatusCode == http.StatusUnauthorized
+	if refused {
 		asked = challengeOf(answer)
 	}
 	switch {
-	case in.challenge.scheme == "" && asked.scheme != "" && (asked.scheme == "bearer" || in.who.basic() != ""):
-		h.access.begin(p.session, &session{began: in.began, who: in.who, challenge: asked})
+	case asked.differs(in.challenge) && (asked.scheme == "bearer" || in.who.basic() != ""):
+		h.access.begin(p.session, &session{who: in.who, challenge: asked})
 		return true
-	case answer != nil && p.token != nil && (!p.fresh || asked.params["error"] == "invalid_token"):
+	case refused && p.token != nil && (!p.fresh || asked.params["error"] == "invalid_token"):
 		h.access.drop(s, p.token)
 		return true
-	case h.now().Sub(in.began) >= h.limits.login:
-		h.access.begin(p.session, nil)
-		return true
 	}
-	return false
+	who, err := h.readAgain(ctx)
+	if err != nil || who == in.who {
+		return false
+	}
+	h.access.begin(p.session, nil)
+	return true
+}
+
+// readAgain reads the credentials again, once for all who were not let in, and
+// not again for a while: the tokens of all others go with the old ones, and a
+// helper is a program to run.
+func (h *host) readAgain(ctx context.Context) (credentials, error) {
+	h.access.mu.Lock()
+	if now := h.now(); h.access.reading == nil || now.Sub(h.access.read) >= h.limits.login {
+		h.access.reading, h.access.read = newLazy[credentials](), now
+	}
+	reading := h.access.reading
+	h.access.mu.Unlock()
+	return reading.get(ctx, h.wire, h.credentials)
 }
 
 // ping asks how the host wants credentials.

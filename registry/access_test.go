@@ -78,13 +78,15 @@ type tokenServer struct {
 	uses     int // how often a token is good
 	left     map[string]int
 	sold     int
+	soldFor  map[string]int
+	closed   string // a repository that no token opens
 	refusals int
 	refresh  string // what an OAuth2 request has to bring, "" without OAuth2
 	answer   func(token string) string
 }
 
 func newTokenServer(t *testing.T) *tokenServer {
-	s := &tokenServer{password: testPassword, uses: 1 << 30, left: map[string]int{}}
+	s := &tokenServer{password: testPassword, uses: 1 << 30, left: map[string]int{}, soldFor: map[string]int{}}
 	s.answer = func(token string) string {
 		return fmt.Sprintf(`{"token": %q, "expires_in": 0, "issued_at": "1999-01-01T00:00:00Z"}`, token)
 	}
@@ -110,6 +112,7 @@ func (s *tokenServer) sell(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.sold++
+	s.soldFor[r.FormValue("scope")]++
 	token := fmt.Sprintf("T0K3N-%d-%s", s.sold, r.FormValue("scope"))
 	s.left[token] = s.uses
 	io.WriteString(w, s.answer(token))
@@ -118,9 +121,11 @@ func (s *tokenServer) sell(w http.ResponseWriter, r *http.Request) {
 func (s *tokenServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if s.left[token] == 0 {
+	closed := s.closed != "" && strings.HasPrefix(r.URL.Path, "/v2/"+s.closed+"/")
+	if s.left[token] == 0 || closed {
 		s.refusals++
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test",error="invalid_token"`, s.service.URL))
+		why := map[bool]string{true: "insufficient_scope", false: "invalid_token"}[closed]
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test",error=%q`, s.service.URL, why))
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprintf(w, "%s is not good", r.Header.Get("Authorization"))
 		s.mu.Unlock()
@@ -179,6 +184,52 @@ func TestACrowdWithAnExpiredTokenBuysOne(t *testing.T) {
 	}
 	if s.sold != 2 {
 		t.Errorf("got %d tokens, want 2", s.sold)
+	}
+}
+
+// Somebody asks again and again for what we may not see: that costs the others
+// nothing.
+func TestRefusalsCostNoTokensOfOthers(t *testing.T) {
+	s := newTokenServer(t)
+	var reads atomic.Int32
+	c := newClient(t, s.addr(), WithKeychain(func(string) (string, string, error) {
+		reads.Add(1)
+		return testUser, testPassword, nil
+	}))
+	now := time.Now()
+	c.now = func() time.Time { return now }
+	s.mu.Lock()
+	s.closed = "secret"
+	s.mu.Unlock()
+	for range 10 {
+		if _, err := c.Manifest(testContext(t), "app", "v1"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Manifest(testContext(t), "secret", "v1"); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("got %v, want fs.ErrPermission", err)
+		}
+		now = now.Add(c.limits.login / 4)
+	}
+	if s.soldFor["repository:app:pull"] != 1 || reads.Load() > 5 {
+		t.Errorf("got tokens %v, and credentials read %d times, want one token for app and few reads", s.soldFor, reads.Load())
+	}
+}
+
+// A registry moves its token service while the mount is up.
+func TestANewTokenServiceIsFound(t *testing.T) {
+	s := newTokenServer(t)
+	c := newClient(t, s.addr(), as(testUser, testPassword))
+	if _, err := c.Manifest(testContext(t), "app", "v1"); err != nil {
+		t.Fatal(err)
+	}
+	s.service.Close()
+	s.mu.Lock()
+	clear(s.left)
+	s.service = httptest.NewServer(http.HandlerFunc(s.sell))
+	s.mu.Unlock()
+	t.Cleanup(s.service.Close)
+	if _, err := c.Manifest(testContext(t), "app", "v1"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,13 @@ type challenge struct {
 	params map[string]string // names in lower case: realm, service, scope, error
 }
 
+// differs reports whether c is a challenge, and has to be met in another way
+// than known.
+func (c challenge) differs(known challenge) bool {
+	return c.scheme != "" && (c.scheme != known.scheme || c.scheme == "bearer" &&
+		(c.params["realm"] != known.params["realm"] || c.params["service"] != known.params["service"]))
+}
+
 // challengeOf is the challenge of an answer that we can meet best, or one with
 // no scheme.
 func challengeOf(res *http.Response) challenge {

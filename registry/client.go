@@ -34,7 +34,7 @@ type limits struct {
 	rest      time.Duration // a host that says 429 and not for how long is left alone
 	restMost  time.Duration // the longest Retry-After that is obeyed
 	failure   time.Duration // how long a failed log-in answers for others that wait for it
-	login     time.Duration // log-ins older than this are renewed when the registry says 401
+	login     time.Duration // credentials that were refused are not read again before
 	noRanges  time.Duration // a host that cannot do ranges is not asked for one
 	failed    time.Duration // a mirror that failed is not asked
 	lied      time.Duration // nor one that sent other bytes than those of a digest

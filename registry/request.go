@@ -139,6 +139,9 @@ func (h *host) rested(ctx context.Context, r *request, end time.Time) error {
 
 // leaveAlone obeys a host that says that it is asked too much, for all requests.
 func (h *host) leaveAlone(f *failure) {
+	if !f.temporary {
+		return
+	}
 	after := f.retryAfter
 	if after == 0 && f.status == http.StatusTooManyRequests {
 		after = h.limits.rest
@@ -167,7 +170,7 @@ func (h *host) send(ctx context.Context, r *request, end time.Time) (*http.Respo
 		if slices.Contains(r.want, res.StatusCode) || len(r.want) == 0 && res.StatusCode == http.StatusOK {
 			return res, nil
 		}
-		renewed := again < renewals && res.StatusCode == http.StatusUnauthorized && h.speaks(res.Request.URL) && h.renew(ctx, p, h.scopeOf(r), res)
+		renewed := again < renewals && errors.Is(statusKind(res.StatusCode), fs.ErrPermission) && h.speaks(res.Request.URL) && h.renew(ctx, p, h.scopeOf(r), res)
 		f := h.refused(h.what(r), res)
 		res.Body.Close()
 		if !renewed {
