@@ -7,11 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // relay stands before a registry, counts what is asked and sent, and can do what
@@ -21,6 +24,7 @@ type relay struct {
 	host    string // host:port at which it listens
 	proxy   *httputil.ReverseProxy
 	server  *http.Server
+	held    func()        // lets go of the port while it is down, nil while it is up
 	hanging chan struct{} // closed at the end, to let go of hanging requests
 
 	mu   sync.Mutex // guards what follows
@@ -63,7 +67,8 @@ func startRelay(t testing.TB, host string) *relay {
 	r.up()
 	t.Cleanup(func() {
 		r.letGo()
-		r.down()
+		_ = r.server.Close()
+		r.release()
 		transport.CloseIdleConnections()
 	})
 	return r
@@ -72,6 +77,7 @@ func startRelay(t testing.TB, host string) *relay {
 // up listens, again after down.
 func (r *relay) up() {
 	r.t.Helper()
+	r.release()
 	var l net.Listener
 	var err error
 	// The port may still be on its way out after down.
@@ -87,8 +93,36 @@ func (r *relay) up() {
 	}()
 }
 
-// down ends all connections; new ones are refused.
-func (r *relay) down() { _ = r.server.Close() }
+// down ends all connections; new ones are refused. The port stays ours: another
+// registry of this machine that got it would speak in the place of this one.
+func (r *relay) down() {
+	_ = r.server.Close()
+	if r.held == nil {
+		r.held = hold(r.t, r.host)
+	}
+}
+
+// hold takes a port without listening at it, and gives what lets go of it.
+func hold(t testing.TB, host string) (release func()) {
+	t.Helper()
+	address, err := netip.ParseAddrPort(host)
+	must(t, err)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	// Beside connections that are on their way out, but not beside listeners.
+	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	must(t, unix.Bind(fd, &unix.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}))
+	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0))
+	return func() { must(t, unix.Close(fd)) }
+}
+
+// release lets go of a port that is held.
+func (r *relay) release() {
+	if r.held != nil {
+		r.held()
+		r.held = nil
+	}
+}
 
 // letGo ends the requests that hang.
 func (r *relay) letGo() {
