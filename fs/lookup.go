@@ -91,18 +91,21 @@ func (f *FS) lookupInSite(cancel <-chan struct{}, parent nodeID, dir inode, name
 	}
 	child, ok := dir.site.Tree.Lookup(dir.node, name)
 	if !ok {
-		if status, ok := f.lookupMoved(parent, dir.site, dir.site.Tree.Path(dir.node), name, out); ok {
-			return status
-		}
 		return f.lookupMissing(cancel, parent, dir, name, out)
 	}
 	return f.tellNode(cancel, parent, inode{site: dir.site, node: child}, out, forever)
 }
 
-// lookupMissing finds a name that the site does not hold: the gzip form of one of
-// its files, or a file that pages of an earlier version still ask for. That is
-// known to the kernel no longer than it is kept; that there is none is for ever.
+// lookupMissing finds a name that the site does not hold: a page in place of a
+// redirect, the gzip form of one of its files, or a file that pages of an earlier
+// version still ask for. That is known to the kernel no longer than it is kept;
+// that there is none is for ever.
 func (f *FS) lookupMissing(cancel <-chan struct{}, parent nodeID, dir inode, name string, out *fuse.EntryOut) fuse.Status {
+	if dir.site.HasRules() {
+		if status, ok := f.lookupMoved(parent, dir.site, dir.site.Tree.Path(dir.node), name, out); ok {
+			return status
+		}
+	}
 	if c, settled := dir.site.Companion(dir.node, name); c != nil || !settled {
 		return f.tellCompanion(c, settled, out)
 	}

@@ -25,7 +25,7 @@ func decide(live *site.Live) web.Decide {
 // paths have before that.
 func wanted(s *site.Site, above, path, query string) web.Decision {
 	d := web.Decision{Headers: s.Rules().Headers(path)}
-	o, ok := s.Rules().Redirect(path, query, func() bool { _, ok := s.Page(path); return ok })
+	o, ok := s.Rules().Redirect(path, query, func() bool { return s.HasPage(path) })
 	switch {
 	case !ok:
 	case !rules.Moves(o.Status):

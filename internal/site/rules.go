@@ -33,6 +33,13 @@ func (s *Site) Page(name string) (string, bool) {
 	return "", false
 }
 
+// HasPage tells whether a path of the site, which is decoded, is answered by the
+// mount: by a page of the site, or perhaps by an asset of an earlier version.
+func (s *Site) HasPage(name string) bool {
+	_, ok := s.Page(name)
+	return ok || s.MayHaveAsset(path.Base(name))
+}
+
 // maxPathNames bounds the names of a path before those of a site: a repository
 // has at most 255 bytes, and so at most 128 names.
 const maxPathNames = 130

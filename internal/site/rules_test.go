@@ -75,3 +75,20 @@ func TestRulesTravelWithTheSite(t *testing.T) {
 	w.setDown(true)
 	check(w.open(dir, time.Minute))
 }
+
+// A rule for all that is not there leaves the assets of pages that are open.
+func TestRulesStandBackForAssetsOfEarlierVersions(t *testing.T) {
+	w := newWorld(t)
+	l, end := w.openKeeping(t.TempDir(), time.Hour)
+	defer end()
+	w.move(l, "1")
+	w.move(l, "2")
+	s := lookup(t, l, "app", "live")
+	for name, want := range map[string]bool{
+		"/": true, "/assets/app-00000002a.js": true, "/assets/app-00000001a.js": true, "/assets/none.js": false, "/old.html": false,
+	} {
+		if got := s.HasPage(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
