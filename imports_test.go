@@ -61,13 +61,14 @@ var mayUse = map[string][]string{
 	"github.com/hanwen/go-fuse":                        {"fs"},
 	"github.com/prometheus/client_golang":              {"internal/metrics"},
 	"github.com/containerd/stargz-snapshotter/estargz": {}, // tests compare with it
-	"testing":                           {},
-	"net/http/httptest":                 {},
-	"go.uber.org/goleak":                {},
-	"github.com/google/go-cmp":          {},
-	"github.com/anishathalye/porcupine": {},
-	"github.com/rogpeppe/go-internal":   {},
-	"github.com/chromedp/chromedp":      {},
+	"oras.land/oras-go":                                {},
+	"testing":                                          {},
+	"net/http/httptest":                                {},
+	"go.uber.org/goleak":                               {},
+	"github.com/google/go-cmp":                         {},
+	"github.com/anishathalye/porcupine":                {},
+	"github.com/rogpeppe/go-internal":                  {},
+	"github.com/chromedp/chromedp":                     {},
 }
 
 // listed is what go list says of a package.

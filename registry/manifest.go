@@ -26,13 +26,19 @@ const (
 	dockerManifest     = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
+// schema1 is how the media types begin of what docker wrote before 2016. Its
+// digest is that of a part of the document, without the signatures, and nothing
+// can be read from it anyway: it is handed on as it is, so that whoever asked
+// can say what it is.
+const schema1 = "application/vnd.docker.distribution.manifest.v1+"
+
 var manifestTypes = []string{ocispec.MediaTypeImageIndex, ocispec.MediaTypeImageManifest, dockerManifestList, dockerManifest}
 
 // Manifest is a manifest or an index as the registry keeps it.
 type Manifest struct {
 	MediaType string
 	Digest    digest.Digest // of Bytes
-	Bytes     []byte        // at most MaxManifest, verified
+	Bytes     []byte        // at most MaxManifest, verified unless it is of docker's schema 1
 }
 
 // Manifest reads the manifest or index that reference, a tag or a digest,
@@ -102,6 +108,9 @@ func (h *host) readManifest(ctx context.Context, r *request, want digest.Digest,
 	}
 	if want == "" {
 		want = digest.FromBytes(data)
+	}
+	if t := res.Header.Get("Content-Type"); strings.HasPrefix(t, schema1) {
+		return Manifest{MediaType: t, Digest: want, Bytes: data}, nil
 	}
 	if got := want.Algorithm().FromBytes(data); got != want {
 		return Manifest{}, mismatch(h.what(r), "the digest of what came is %s, not %s", got, want)

@@ -8,12 +8,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
-
-// maxWindow bounds what a zstd frame may ask to be allocated, in bytes: the
-// window of zstd's highest ordinary level. A ten-byte frame can claim 512 MiB.
-const maxWindow = 8 << 20
 
 var (
 	gzipMagic = []byte{0x1f, 0x8b}
@@ -21,33 +16,36 @@ var (
 )
 
 // decompress reads gzip, zstd or neither, by what the bytes are; media types
-// are often wrong. The result must be closed. Bytes that are in memory already
-// are not copied.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+// are often wrong. span is how many bytes of the result are wanted, 0 for all of
+// them. The result must be closed. Bytes that are in memory already are not
+// copied.
+func decompress(r io.Reader, span int64) (io.ReadCloser, error) {
 	b, magic, err := peek(r)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case bytes.HasPrefix(magic, gzipMagic):
-		z := &gunzip{inflaters.Get().(*gzip.Reader)}
-		if err := z.Reset(b); err != nil {
+		z := &gunzip{Reader: inflaters.Get().(*gzip.Reader), from: b}
+		if err := z.begin(); err != nil {
 			inflaters.Put(z.Reader)
-			return nil, fmt.Errorf("%w: gzip: %w", ErrFormat, err)
+			return nil, err
 		}
 		return z, nil
 	case bytes.HasPrefix(magic, zstdMagic):
-		z, err := zstd.NewReader(b, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, fmt.Errorf("%w: zstd: %w", ErrFormat, err)
-		}
-		return z.IOReadCloser(), nil
+		return unzstd(b, span)
 	}
 	return io.NopCloser(b), nil
 }
 
+// byteScanner reads no more of a stream than is taken from it.
+type byteScanner interface {
+	io.Reader
+	io.ByteScanner
+}
+
 // peek gives the first bytes of r, and a reader of all of it.
-func peek(r io.Reader) (io.Reader, []byte, error) {
+func peek(r io.Reader) (byteScanner, []byte, error) {
 	magic := make([]byte, len(zstdMagic))
 	if b, ok := r.(*bytes.Reader); ok {
 		n, _ := b.ReadAt(magic, b.Size()-int64(b.Len())) // fewer are no error
@@ -65,8 +63,63 @@ func peek(r io.Reader) (io.Reader, []byte, error) {
 // is more than most members.
 var inflaters = sync.Pool{New: func() any { return new(gzip.Reader) }}
 
-// gunzip gives its reader back when it is closed, which must be once.
-type gunzip struct{ *gzip.Reader }
+// gunzip reads the members of a gzip file one after another. It gives its reader
+// back when it is closed, which must be once.
+type gunzip struct {
+	*gzip.Reader
+	from byteScanner
+	err  error // stays
+}
+
+// begin begins with the next member.
+func (z *gunzip) begin() error {
+	if err := z.Reset(z.from); err != nil {
+		return fmt.Errorf("%w: gzip: %w", ErrFormat, err)
+	}
+	z.Multistream(false)
+	return nil
+}
+
+// Read reads on in the next member where one ends. Zeros behind the last are no
+// member: tar pads to whole records after it has compressed, and gzip and pigz
+// pass over them.
+func (z *gunzip) Read(p []byte) (n int, err error) {
+	if z.err != nil {
+		return 0, z.err
+	}
+	if n, z.err = z.Reader.Read(p); z.err == io.EOF { //nolint:errorlint // only the bare one is an end
+		z.err = z.next()
+	}
+	return n, z.err
+}
+
+// next goes on behind a member; the error is io.EOF if there is nothing.
+func (z *gunzip) next() error {
+	switch c, err := z.from.ReadByte(); {
+	case err != nil:
+		return err
+	case c == 0:
+		return onlyZeros(z.from)
+	}
+	if err := z.from.UnreadByte(); err != nil {
+		return err
+	}
+	return z.begin()
+}
+
+// onlyZeros reads to the end of r. If all was zeros, the error is io.EOF.
+func onlyZeros(r io.Reader) error {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := r.Read(buf)
+		if !zeros(buf[:n]) {
+			return fmt.Errorf("%w: gzip: something follows its end", ErrFormat)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
 
 func (z *gunzip) Close() error {
 	err := z.Reader.Close()

@@ -43,8 +43,11 @@ func ScanBelow(b *tree.Builder, layer int, size int64, dir string, r io.Reader, 
 	if _, broken := io.Copy(io.Discard, r); broken != nil {
 		return broken // damage on the way looks like a malformed layer
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrFormat):
 		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrFormat, err) // the bytes are those of the blob
 	}
 	return s.all.apply(b)
 }
@@ -60,7 +63,7 @@ type scanner struct {
 
 // blob reads a whole blob of size bytes.
 func (s *scanner) blob(size int64, r io.Reader) error {
-	z, err := decompress(r)
+	z, err := decompress(r, 0)
 	if err != nil {
 		return err
 	}

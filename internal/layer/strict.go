@@ -67,12 +67,14 @@ func (s *strict) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish tells whether an archive may end here; if so the error is io.EOF.
+// finish tells whether an archive may end here; if so the error is io.EOF. It
+// need not have an end marker, nor zeros after its last file: umoci writes
+// neither.
 func (s *strict) finish() error {
 	switch {
 	case s.ended && zeros(s.block[:s.n]):
 		return io.EOF
-	case s.n > 0 || s.data > 0 || s.pad > 0:
+	case s.n > 0 || s.data > 0:
 		return disputed("the archive is cut off")
 	case s.extending:
 		return disputed("an extended header without an entry")

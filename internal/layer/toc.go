@@ -132,6 +132,10 @@ func readEntry(j *jsonReader) (tocEntry, error) {
 }
 
 func (p *tocParser) entry(e *tocEntry) error {
+	if strings.Contains(e.Name+e.LinkName, "\uFFFD") {
+		// What is not UTF-8 cannot be said in JSON, and writers put this instead.
+		return fmt.Errorf("%.200q: %w", e.Name, ErrNoTOC)
+	}
 	if e.Type == "chunk" {
 		return p.chunk(e)
 	}

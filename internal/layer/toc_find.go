@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/tree"
@@ -61,7 +60,7 @@ func ReadTOC(b *tree.Builder, layer int, offset int64, r io.Reader, want digest.
 
 // readStargz reads a table that is the only entry of a tar.gz.
 func (p *tocParser) readStargz(r io.Reader, want digest.Digest) error {
-	z, err := decompress(r)
+	z, err := decompress(r, 0)
 	if err != nil {
 		return err
 	}
@@ -98,9 +97,9 @@ func (p *tocParser) readZstd(table []byte, want ZstdTOC) error {
 	if !bytes.HasPrefix(table, zstdMagic) || want.Size > maxTOC {
 		return fmt.Errorf("%w: not where it should be", ErrFormat)
 	}
-	z, err := zstd.NewReader(bytes.NewReader(table), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
+	z, err := unzstd(bytes.NewReader(table), want.Size)
 	if err != nil {
-		return fmt.Errorf("%w: zstd: %w", ErrFormat, err)
+		return err
 	}
 	defer z.Close()
 	body := &counter{r: z, limit: want.Size}

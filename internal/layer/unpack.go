@@ -20,7 +20,7 @@ func Unpack(t *tree.Tree, m tree.Member, r io.Reader, keep Keep) error {
 	z := io.NopCloser(r)
 	if !m.Stored {
 		var err error
-		if z, err = decompress(r); err != nil {
+		if z, err = decompress(r, span(t, m)); err != nil {
 			return err
 		}
 	}
@@ -52,4 +52,15 @@ func Unpack(t *tree.Tree, m tree.Member, r io.Reader, keep Keep) error {
 		keep(c.Digest, data)
 	}
 	return first
+}
+
+// span is how many bytes of an uncompressed member are needed, or 0 if that is
+// about all of it: it is then a whole blob, of which nobody knows how it is
+// made up.
+func span(t *tree.Tree, m tree.Member) int64 {
+	if m.Count == 0 || m.Offset == 0 {
+		return 0
+	}
+	last := t.Chunk(m.First + m.Count - 1)
+	return last.Inner + last.Size
 }
