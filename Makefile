@@ -19,7 +19,11 @@ GOLANGCI_VERSION := v2.15.0
 TOOLS := .tools/$(shell go env GOVERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+# A peer that the benchmark compares with; of the module that we build with.
+CRANE_VERSION := $(shell go list -m -f '{{.Version}}' github.com/google/go-containerregistry)
+CRANE := $(TOOLS)/crane-$(CRANE_VERSION)
 
+BENCH_PACKAGES := chromium fonts-dejavu-core rclone squashfs-tools squashfuse wrk
 DEMO_PACKAGES := ca-certificates curl docker-registry fuse3 nginx
 # gcc is for the race detector; the font is for chromium, which needs one. npm
 # fetches websites to test with; many have it from elsewhere.
@@ -96,6 +100,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s), as many side by side as there are 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
 
+<<<<<<< HEAD
 soak: ## the registry away for SOAK (10m) under load, a minute of moves, many histories, a million unknown names
 	@scripts/install.sh $(DEMO_PACKAGES)
 	@REGFS_TEST_ALL=1 REGFS_SOAK=$(or $(SOAK),10m) go test -v -count=1 -timeout 2h $(AS_ROOT) \
@@ -103,10 +108,14 @@ soak: ## the registry away for SOAK (10m) under load, a minute of moves, many hi
 
 bench: ## measure regfs beside its limits and write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
 	@scripts/install.sh $(DEMO_PACKAGES) wrk
+=======
+bench: $(CRANE) ## measure regfs beside its limits and peers, write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
+	@scripts/install.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
+>>>>>>> bbbc468 (bench: compare with peers, a browser, a layer that does not come)
 	@$(MAKE) --no-print-directory build
 	@mkdir -p .data/bench
 	go build -o .data/bench/bench ./bench
-	.data/bench/bench $(if $(SHORT),-short) $(if $(ROWS),-rows '$(ROWS)') \
+	CRANE=$(CRANE) .data/bench/bench $(if $(SHORT),-short) $(if $(ROWS),-rows '$(ROWS)') \
 		$(if $(SITE),-site '$(SITE)',-out $(if $(ROWS),.data/bench,bench)/results.md)
 
 clean: ## remove what was built and what the demo, the tests and the benchmark keep
@@ -119,3 +128,7 @@ $(STATICCHECK):
 $(GOLANGCI):
 	@GOBIN=$(CURDIR)/$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+$(CRANE):
+	@GOBIN=$(CURDIR)/$(TOOLS) go install github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION)
+	mv $(TOOLS)/crane $@

@@ -39,10 +39,16 @@ func (b *bench) firstByte(id string, c corpus) error {
 		if err != nil {
 			return err
 		}
-		note := ""
+		bucket, err := b.bucket(delay)
+		if err != nil {
+			return err
+		}
+		note, wanted := "", c.nearest(10<<10).path
 		p, err := b.alternate(
 			func() (s float64, err error) { s, note, err = b.readOne(host, c); return s, err },
-			func() (float64, error) { return b.threeRequests(host, c) })
+			func() (float64, error) { return b.threeRequests(host, c) },
+			b.coldRclone(bucket, c, func(dir string) error { return firstByte(filepath.Join(dir, wanted)) }),
+			b.crane(host, c, `tar xO app/`+wanted+` >/dev/null`))
 		if err != nil {
 			return err
 		}
@@ -56,16 +62,21 @@ func (b *bench) firstByte(id string, c corpus) error {
 func (b *bench) readOne(host string, c corpus) (elapsed float64, note string, err error) {
 	requests, bytes := b.served.requests.Load(), b.served.bytes.Load()
 	elapsed, err = b.fresh(host, func(d *daemon) error {
-		f, err := os.Open(filepath.Join(d.path(c), c.nearest(10<<10).path))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = f.Read(make([]byte, 1))
+		err := firstByte(filepath.Join(d.path(c), c.nearest(10<<10).path))
 		requests, bytes = b.served.requests.Load()-requests, b.served.bytes.Load()-bytes
 		return err
 	})
 	return elapsed, fmt.Sprintf("%d requests, %d kB since the start", requests, bytes/1000), err
+}
+
+func firstByte(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Read(make([]byte, 1))
+	return err
 }
 
 // threeRequests is what curl needs for them, on one connection, without its own
@@ -96,13 +107,18 @@ func (b *bench) threeRequests(host string, c corpus) (float64, error) {
 // the blob and its decompression.
 func (b *bench) wholeSite() error {
 	blob := filepath.Join(b.temp, "blob")
+	bucket, err := b.bucket(0)
+	if err != nil {
+		return err
+	}
+	// Into a pipe: tar does not read what goes to /dev/null.
+	readAll := func(dir string) error {
+		_, err := b.shell(`tar cf - -C "$1" . | cat >/dev/null`, dir)
+		return err
+	}
 	p, err := b.alternate(
 		func() (float64, error) {
-			return b.fresh(b.served.host, func(d *daemon) error {
-				// Into a pipe: tar does not read what goes to /dev/null.
-				_, err := b.shell(`tar cf - -C "$1" . | cat >/dev/null`, d.path(b.docs))
-				return err
-			})
+			return b.fresh(b.served.host, func(d *daemon) error { return readAll(d.path(b.docs)) })
 		},
 		func() (float64, error) {
 			return seconds(func() error {
@@ -110,7 +126,9 @@ func (b *bench) wholeSite() error {
 					"http://"+b.served.host+"/v2/"+b.docs.name+"/blobs/"+b.docs.layer.digest, blob)
 				return err
 			})
-		})
+		},
+		b.coldRclone(bucket, b.docs, readAll),
+		b.crane(b.served.host, b.docs, "cat >/dev/null"))
 	if err == nil {
 		b.table.duration("C4", "cold, all of "+b.docs.name+" read by tar", p, 1.3, "")
 	}

@@ -179,6 +179,13 @@ func prose(r *rand.Rand, size int) []byte {
 	return text.Bytes()[:size]
 }
 
+// script is a script that says nothing, and styles are styles that nothing has.
+func script(r *rand.Rand, size int) []byte { return commented(prose(r, size)) }
+func styles(r *rand.Rand, size int) []byte { return commented(prose(r, size)) }
+
+// commented makes a comment of a text that has none.
+func commented(text []byte) []byte { return fmt.Appendf(nil, "/* %s */", text) }
+
 // noise is an image that does not compress.
 func noise(r *rand.Rand, size int) []byte {
 	const width = 64

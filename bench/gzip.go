@@ -40,11 +40,11 @@ func (b *bench) compressed() error {
 		return err
 	}
 	l := load{"W6", "warm, all files at random as gzip, 32 connections; limit: gzip -9 beforehand", 32, b.docs.urls(), 0.95, []string{takesGzip}}
-	if err := b.underLoad(d, ours, beside, l); err != nil {
+	if err := b.underLoad(d, ours, beside, l, nil); err != nil {
 		return err
 	}
 	l.what, l.must = "the same; limit: nginx compresses on the fly", 1
-	return b.underLoad(d, ours, fly, l)
+	return b.underLoad(d, ours, fly, l, nil)
 }
 
 // gzipped is a copy of docs, the files as hard links where that can be, with a

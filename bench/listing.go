@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // listings makes C3: cold listings, beside the local folder whose names the
 // kernel has forgotten and one transfer of the index.
@@ -19,8 +22,12 @@ func (b *bench) listings() error {
 }
 
 func (b *bench) list(c corpus) error {
-	for _, name := range []string{"find", "ls -lR"} {
+	for _, name := range []string{"find -type f", "ls -lR"} {
+		command, options, _ := strings.Cut(name, " ")
 		line := name + ` "$1" >/dev/null`
+		if command == "find" {
+			line = command + ` "$1" ` + options + ` >/dev/null`
+		}
 		p, err := b.alternate(
 			func() (float64, error) {
 				return b.fresh(b.served.host, func(d *daemon) error { _, err := b.shell(line, d.path(c)); return err })

@@ -1,7 +1,10 @@
 // Command bench measures regfs beside what a user would have without it, and
 // writes one table of ratios: nginx over a local folder, curl for transfers, tar
 // and gzip for publishing. Each row's measurement is in the file named after its
-// kind: warm.go, gzip.go, cold.go, listing.go, memory.go, publish.go, rules.go.
+// kind: warm.go, gzip.go, cold.go, listing.go, browser.go, fairness.go, memory.go,
+// publish.go, rules.go.
+// What a user can install in place of regfs (rclone, squashfuse, crane) is
+// measured beside it.
 //
 // It works on the built commands, a real docker-registry, nginx and wrk, and
 // knows nothing of the packages that they are made of. It needs root, for
@@ -17,24 +20,28 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 )
 
 // bench is one run: what it measures with, and how often.
 type bench struct {
-	ctx    context.Context // ends at SIGINT and SIGTERM
-	short  bool
-	site   string // folder to measure with in place of docs; "" for none
-	rows   *regexp.Regexp
-	runs   int           // of each side of a pair
-	load   time.Duration // of one run of wrk
-	dir    string        // absolute; all that the bench writes
-	temp   string        // below dir; emptied at the start
-	ends   []func()      // what to undo at the end, last first
-	served registry
-	docs   corpus
-	table  table
+	ctx      context.Context // ends at SIGINT and SIGTERM
+	short    bool
+	site     string // folder to measure with in place of docs; "" for none
+	rows     *regexp.Regexp
+	runs     int           // of each side of a pair
+	peerRuns int           // of a peer
+	load     time.Duration // of one run of wrk
+	dir      string        // absolute; all that the bench writes
+	temp     string        // below dir; emptied at the start
+	ends     []func()      // what to undo at the end, last first
+	served   registry
+	docs     corpus
+	webdav   string         // host:port of rclone serve, once it was started
+	masters  map[string]int // processes of nginx, by their URLs
+	table    table
 }
 
 func main() {
@@ -48,14 +55,14 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	b := &bench{ctx: ctx, runs: 5, load: 4 * time.Second}
+	b := &bench{ctx: ctx, masters: map[string]int{}, runs: 5, peerRuns: 5, load: 4 * time.Second}
 	flag.BoolVar(&b.short, "short", false, "smaller corpora and fewer runs")
 	flag.StringVar(&b.site, "site", "", "`folder` with a website to measure with in place of docs")
 	rows := flag.String("rows", "", "only rows whose name matches this `expression`")
 	out := flag.String("out", "", "`file` to write the table to")
 	flag.Parse()
 	if b.short {
-		b.runs, b.load = 3, time.Second
+		b.runs, b.peerRuns, b.load = 3, 1, time.Second
 	}
 	var err error
 	if b.rows, err = regexp.Compile(*rows); err != nil {
@@ -80,6 +87,9 @@ func (b *bench) prepare() error {
 		return err
 	}
 	b.dir, b.temp = dir, filepath.Join(dir, "run")
+	if err := checkPrograms(); err != nil {
+		return err
+	}
 	if err := b.clear(); err != nil {
 		return err
 	}
@@ -99,19 +109,21 @@ func (b *bench) measure() {
 		rows string
 		make func() error
 	}{
-		{"W1 W2 W3 W4 M1", b.warm},
+		{"W0 W1 W2 W3 W4 M1", b.warm},
 		{"W5", b.sharing},
 		{"W6", b.compressed},
 		{"R1", b.rules},
 		{"C1 C2", b.firstBytes},
 		{"C3", b.listings},
 		{"C4", b.wholeSite},
+		{"C5", b.browsing},
+		{"F1", b.fairness},
 		{"M2", b.walk},
 		{"M3", b.starting},
 		{"P1 P2", b.bundling},
 		{"P3", b.uploading},
 	} {
-		if b.ctx.Err() != nil || b.site != "" && (group.rows == "M2" || group.rows == "M3") || !b.rows.MatchString(group.rows) {
+		if b.ctx.Err() != nil || b.site != "" && slices.Contains([]string{"C5", "F1", "M2", "M3"}, group.rows) || !b.rows.MatchString(group.rows) {
 			continue
 		}
 		if err := group.make(); err != nil {

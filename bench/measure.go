@@ -1,35 +1,63 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
 
-// pair is what two sides needed in turns: ours, and the limit beside it.
-type pair struct{ ours, limit []float64 }
+// pair is what two sides needed in turns: ours, and the limit beside it; and
+// what peers needed for the same, by their names.
+type pair struct {
+	ours, limit []float64
+	peers       map[string][]float64
+}
+
+// peer is another program that does the same.
+type peer struct {
+	name    string
+	measure func() (float64, error)
+}
 
 // alternate measures both sides in turns, so that what else the machine does
-// meets both.
-func (b *bench) alternate(ours, limit func() (float64, error)) (p pair, err error) {
+// meets both. Peers come afterwards: what some of them still do when their turn
+// is over would meet only us.
+func (b *bench) alternate(ours, limit func() (float64, error), peers ...peer) (p pair, err error) {
+	p.peers = map[string][]float64{}
+	type side struct {
+		measure func() (float64, error)
+		to      *[]float64
+	}
+	sides := []side{{ours, &p.ours}, {limit, &p.limit}}
 	for range b.runs {
-		for _, side := range []struct {
-			measure func() (float64, error)
-			to      *[]float64
-		}{{ours, &p.ours}, {limit, &p.limit}} {
+		for _, side := range sides {
 			v, err := side.measure()
 			if err != nil {
 				return p, err
 			}
 			*side.to = append(*side.to, v)
 		}
+		slices.Reverse(sides) // so that neither always comes first
+	}
+	for _, other := range peers {
+		for range b.peerRuns {
+			v, err := other.measure()
+			if err != nil {
+				return p, fmt.Errorf("%s: %w", other.name, err)
+			}
+			p.peers[other.name] = append(p.peers[other.name], v)
+		}
 	}
 	return p, b.ctx.Err()
 }
 
 // ratios are ours to the limit, run by run, sorted.
-func (p pair) ratios() (all []float64) {
-	for i := range p.ours {
-		all = append(all, p.ours[i]/p.limit[i])
+func (p pair) ratios() []float64 { return p.against(p.ours) }
+
+// against are the ratios of a side to the limit.
+func (p pair) against(side []float64) (all []float64) {
+	for i := range side {
+		all = append(all, side[i]/p.limit[i])
 	}
 	slices.Sort(all)
 	return all

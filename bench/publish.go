@@ -71,6 +71,14 @@ func (b *bench) changed(copy int) (string, error) {
 	return dir, nil
 }
 
+// changedSize is how many bytes the other files of such a copy have.
+func (b *bench) changedSize(copy int) (sum int) {
+	for i := copy; i < len(b.docs.files); i += 100 {
+		sum += int(b.docs.files[i].size)
+	}
+	return sum
+}
+
 // uploading makes P3: an upload to a registry that has none of it, beside curl
 // putting the same layer.
 func (b *bench) uploading() error {

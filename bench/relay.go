@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -87,6 +88,7 @@ func (r relay) carry(dst, src *net.TCPConn) {
 type counter struct {
 	host            string
 	off             atomic.Bool
+	slow            atomic.Pointer[string] // digest of the blob that trickles, nil for none
 	requests, bytes atomic.Int64
 }
 
@@ -100,6 +102,7 @@ func (b *bench) count(host string) (*counter, error) {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: "http", Host: host}); p.Out.Host = p.In.Host },
 		Transport:      &http.Transport{DisableCompression: true},
+		FlushInterval:  -1, // what trickles has to get there
 		ModifyResponse: c.note,
 	}
 	server := &http.Server{ReadHeaderTimeout: startLimit, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +119,25 @@ func (b *bench) count(host string) (*counter, error) {
 func (c *counter) note(resp *http.Response) error {
 	c.requests.Add(1)
 	resp.Body = countedBody{resp.Body, &c.bytes}
+	if d := c.slow.Load(); d != nil && strings.Contains(resp.Request.URL.Path, *d) {
+		resp.Body = &trickle{resp.Body, c}
+	}
 	return nil
+}
+
+// trickle is a body that comes at 8 KiB a second while its blob is the slow one:
+// enough not to be given up, and nothing that anybody could be served from.
+type trickle struct {
+	io.ReadCloser
+	of *counter
+}
+
+func (t *trickle) Read(p []byte) (int, error) {
+	if t.of.slow.Load() == nil {
+		return t.ReadCloser.Read(p)
+	}
+	time.Sleep(time.Second / 8)
+	return t.ReadCloser.Read(p[:min(len(p), 1<<10)])
 }
 
 type countedBody struct {

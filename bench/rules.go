@@ -19,20 +19,12 @@ func (b *bench) rules() error {
 	if err != nil {
 		return err
 	}
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	home, err := b.home()
-	if err != nil {
-		return err
-	}
-	d, err := b.mountIn(home, b.served.host, "--listen", address)
+	d, err := b.mount(b.served.host)
 	if err != nil {
 		return err
 	}
 	defer d.stop()
-	asking, err := b.nginxWithRules(d.dir, address)
+	asking, err := b.nginxWithRules(d.dir, d.listen)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,7 +94,8 @@ func (c *corpus) find(blobs string) error {
 // daemon is a "regfs mount" with a cache of its own, empty at the start.
 type daemon struct {
 	*process
-	dir string // the mountpoint
+	dir    string // the mountpoint
+	listen string // host:port of its own address
 }
 
 // mount mounts the registry that answers at host. The daemon asks for names
@@ -110,8 +112,12 @@ func (b *bench) mount(host string) (*daemon, error) {
 func (b *bench) home() (string, error) { return os.MkdirTemp(b.temp, "mount") }
 
 // mountIn mounts with the cache that is in home, if there is one.
-func (b *bench) mountIn(home, host string, flags ...string) (*daemon, error) {
+func (b *bench) mountIn(home, host string) (*daemon, error) {
 	d := &daemon{dir: filepath.Join(home, "sites")}
+	var err error
+	if d.listen, err = freeAddress(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -120,9 +126,8 @@ func (b *bench) mountIn(home, host string, flags ...string) (*daemon, error) {
 		_, err := os.Stat(filepath.Join(d.dir, ".regfs/ready"))
 		return err == nil
 	}
-	var err error
-	args := append([]string{"mount", d.dir, "--registry", "http://" + host, "--cache", filepath.Join(home, "cache"), "--refresh", "1h"}, flags...)
-	d.process, err = b.start(ready, "bin/regfs", args...)
+	d.process, err = b.start(ready, "bin/regfs", "mount", d.dir, "--registry", "http://"+host,
+		"--cache", filepath.Join(home, "cache"), "--refresh", "1h", "--listen", d.listen)
 	return d, err
 }
 
@@ -202,7 +207,35 @@ func (b *bench) nginxWithRules(root, own string, changes ...string) (string, err
 		return "", err
 	}
 	url := "http://" + address
-	_, err = b.start(func() bool { return b.answers(url + "/") }, "nginx", "-e", "stderr", "-c", conf)
+	p, err := b.start(func() bool { return b.answers(url + "/") }, "nginx", "-e", "stderr", "-c", conf)
+	if err != nil {
+		return "", err
+	}
+	b.masters[url] = p.cmd.Process.Pid
 	time.Sleep(50 * time.Millisecond) // for its workers to settle
-	return url, err
+	return url, nil
+}
+
+// ticks is the unit of processor times in /proc: USER_HZ, on all that we run on.
+const ticks = 10 * time.Millisecond
+
+// processorTime is what the workers of an nginx have used.
+func (b *bench) processorTime(server string) (sum time.Duration) {
+	out, err := b.command("ps", "-o", "pid=", "--ppid", strconv.Itoa(b.masters[server]))
+	if err != nil {
+		return 0
+	}
+	for _, pid := range strings.Fields(out) {
+		text, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			continue
+		}
+		_, after, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(after) // from the third of proc(5) on
+		for _, field := range fields[11:13] {
+			n, _ := strconv.Atoi(field)
+			sum += time.Duration(n) * ticks
+		}
+	}
+	return sum
 }

@@ -2,9 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
-	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // warm makes W1 to W4, and M1 from the same daemon: regfs under nginx beside the
@@ -19,22 +23,111 @@ func (b *bench) warm() error {
 	if err != nil {
 		return err
 	}
-	limit, err := b.nginx(b.docs.root)
+	local, err := b.localFolder()
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{d.path(b.docs), b.docs.dir()} {
+	limit, err := b.nginx(local)
+	if err != nil {
+		return err
+	}
+	again, err := b.nginx(local)
+	if err != nil {
+		return err
+	}
+	bucket, err := b.bucket(0)
+	if err != nil {
+		return err
+	}
+	cloud, cloudProcess, err := b.rclone(bucket)
+	if err != nil {
+		return err
+	}
+	defer cloudProcess.stop()
+	image, err := b.squash(b.docs)
+	if err != nil {
+		return err
+	}
+	folders := []string{d.path(b.docs), filepath.Join(local, b.docs.name, "v1")}
+	var rivals []rival
+	for _, r := range []struct{ name, root string }{{rcloneName, cloud}, {squashfuseName, image}} {
+		server, err := b.nginx(r.root)
+		if err != nil {
+			return err
+		}
+		rivals = append(rivals, rival{r.name, server})
+		folders = append(folders, filepath.Join(r.root, b.docs.name, "v1"))
+	}
+	for _, dir := range folders {
 		if _, err := b.shell(`tar cf - -C "$1" . | cat >/dev/null`, dir); err != nil {
 			return err
 		}
 	}
-	for _, load := range b.loads() {
-		if err := b.underLoad(d, ours, limit, load); err != nil {
+	loads := b.loads()
+	servers := []string{ours, limit, again}
+	for _, r := range rivals {
+		servers = append(servers, r.server)
+	}
+	for _, server := range servers { // nginx looks for more than tar does
+		for _, l := range loads {
+			if err := b.visit(server, l.paths); err != nil {
+				return err
+			}
+		}
+	}
+	for _, l := range []load{loads[0], loads[1]} {
+		l.id, l.what, l.must = "W0", "the same beside itself, for the noise: ext4, "+l.what, 0
+		if err := b.underLoad(nil, again, limit, l, nil); err != nil {
 			return err
 		}
 	}
-	return b.memory(d)
+	var most int
+	for _, load := range loads {
+		if err := b.underLoad(d, ours, limit, load, rivals); err != nil {
+			return err
+		}
+		kib, err := d.resident()
+		if err != nil {
+			return err
+		}
+		most = max(most, kib)
+	}
+	b.memory(most, len(loads))
+	return nil
 }
+
+// localFolder has docs as it is in the mount, with the folders by which our
+// configuration of nginx knows a site: it answers what is missing in the same
+// steps then.
+func (b *bench) localFolder() (string, error) {
+	dir := filepath.Join(b.temp, "local")
+	site := filepath.Join(dir, b.docs.name, "v1")
+	_, err := b.shell(`mkdir -p "$1/.regfs" "$2"; cp -rl "$3/." "$2"; mkdir "$2/.regfs"`, dir, site, b.docs.dir())
+	return dir, err
+}
+
+// visit asks a server for every path once.
+func (b *bench) visit(server string, paths []string) error {
+	for _, path := range paths {
+		req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, server+path, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rival is an nginx over what a peer mounts.
+type rival struct{ name, server string }
 
 // load is what wrk asks for in one row.
 type load struct {
@@ -70,34 +163,77 @@ func (c corpus) url(path string) string {
 	return u.EscapedPath()
 }
 
-func (b *bench) underLoad(d *daemon, ours, limit string, l load) error {
+// underLoad makes one row. d is nil where there is no daemon.
+func (b *bench) underLoad(d *daemon, ours, limit string, l load, rivals []rival) error {
+	took, answers := map[string]time.Duration{}, map[string]float64{}
+	loaded := func(server string) func() (float64, error) {
+		return func() (float64, error) {
+			before := b.processorTime(server)
+			rate, err := b.wrk(server, l.connections, l.paths, l.headers...)
+			took[server] += b.processorTime(server) - before
+			answers[server] += rate * b.load.Seconds()
+			return rate, err
+		}
+	}
 	for _, server := range []string{ours, limit} { // the pages of neither are new
-		if _, err := b.wrk(server, l.connections, l.paths, l.headers...); err != nil {
+		if _, err := loaded(server)(); err != nil {
 			return err
 		}
 	}
-	before := d.reads()
-	p, err := b.alternate(
-		func() (float64, error) { return b.wrk(ours, l.connections, l.paths, l.headers...) },
-		func() (float64, error) { return b.wrk(limit, l.connections, l.paths, l.headers...) })
+	var peers []peer
+	for _, r := range rivals {
+		peers = append(peers, peer{r.name, loaded(r.server)})
+	}
+	before, err := d.requests()
 	if err != nil {
 		return err
 	}
-	b.table.throughput(l.id, l.what, p, l.must, fmt.Sprintf("%d reads by the daemon meanwhile", d.reads()-before))
+	p, err := b.alternate(loaded(ours), loaded(limit), peers...)
+	if err != nil {
+		return err
+	}
+	after, err := d.requests()
+	if err != nil {
+		return err
+	}
+	perAnswer := func(server string) float64 { return float64(took[server].Microseconds()) / answers[server] }
+	note := fmt.Sprintf("nginx: %.0f µs of processor time an answer, beside %.0f", perAnswer(ours), perAnswer(limit))
+	if d != nil {
+		note += fmt.Sprintf("; %d requests to the daemon meanwhile", after-before)
+	}
+	b.table.throughput(l.id, l.what, p, l.must, note)
 	return nil
 }
 
-// reads is how many read(2) the daemon has made, -1 if the kernel does not say.
-// A request to it is at least one.
-func (d *daemon) reads() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", d.cmd.Process.Pid))
+// requests is how many requests of the kernel the daemon has answered.
+func (d *daemon) requests() (sum int64, err error) {
+	if d == nil {
+		return 0, nil
+	}
+	text, err := fetched("http://" + d.listen + "/metrics")
 	if err != nil {
-		return -1
+		return 0, err
 	}
-	var n int64 = -1
-	_, after, _ := strings.Cut(string(text), "syscr:")
-	if _, err := fmt.Sscan(after, &n); err != nil {
-		return -1
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "regfs_fuse_request_duration_seconds_count") {
+			continue
+		}
+		n, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:len(line)-1], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += int64(n)
 	}
-	return n
+	return sum, nil
+}
+
+// fetched is what is at a URL.
+func fetched(url string) (string, error) {
+	resp, err := http.Get(url) //nolint:gosec,noctx // our own daemon's
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
 }

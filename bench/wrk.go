@@ -20,26 +20,35 @@ function request() return requests[math.random(#requests)] end
 // wrk loads a server with requests for paths at random and gives the answers
 // per second. Headers are as "Name: value".
 func (b *bench) wrk(url string, connections int, paths []string, headers ...string) (float64, error) {
+	out, err := b.runWrk(url, connections, paths, headers...)
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(out, "Requests/sec:")
+	var rate float64
+	_, err = fmt.Sscan(after, &rate)
+	return rate, err
+}
+
+// runWrk gives what wrk says.
+func (b *bench) runWrk(url string, connections int, paths []string, headers ...string) (string, error) {
 	list, script := filepath.Join(b.temp, "paths"), filepath.Join(b.temp, "wrk.lua")
 	if err := os.WriteFile(list, []byte(strings.Join(paths, "\n")+"\n"), 0o644); err != nil {
-		return 0, err
+		return "", err
 	}
 	if err := os.WriteFile(script, fmt.Appendf(nil, randomPaths, list), 0o644); err != nil {
-		return 0, err
+		return "", err
 	}
-	args := []string{"-t2", fmt.Sprintf("-c%d", connections), "-d" + b.load.String(), "-s", script}
+	args := []string{"-t2", "--latency", fmt.Sprintf("-c%d", connections), "-d" + b.load.String(), "-s", script}
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
 	out, err := b.command("wrk", append(args, url)...)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	_, after, found := strings.Cut(out, "Requests/sec:")
-	if !found || strings.Contains(out, "Socket errors") {
-		return 0, fmt.Errorf("wrk: %s", out)
+	if !strings.Contains(out, "Requests/sec:") || strings.Contains(out, "Socket errors") {
+		return "", fmt.Errorf("wrk: %s", out)
 	}
-	var rate float64
-	_, err = fmt.Sscan(after, &rate)
-	return rate, err
+	return out, nil
 }
