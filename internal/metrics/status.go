@@ -26,12 +26,16 @@ var (
 	cacheRefused = describe("regfs_cache_refused_total", "Contents that found no room.")
 	cacheEvicted = describe("regfs_cache_evicted_total", "Contents that made way for others.")
 	cacheFreed   = describe("regfs_cache_evicted_bytes_total", "Bytes that eviction freed.")
+
+	companions        = describe("regfs_companions_total", "Files whose gzip form was made, or found to be useless.", "result")
+	companionsWaiting = describe("regfs_companions_waiting", "Files whose gzip form is to be made.")
 )
 
 // Describe implements prometheus.Collector.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		healthy, tags, moves, cacheBytes, cacheLimit, cacheHolds, cacheReads, cacheDamaged, cacheRefused, cacheEvicted, cacheFreed,
+		companions, companionsWaiting,
 	} {
 		to <- d
 	}
@@ -69,4 +73,7 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 	total(cacheRefused, s.Cache.Refused)
 	total(cacheEvicted, s.Cache.Evicted)
 	total(cacheFreed, s.Cache.EvictedBytes)
+	total(companions, s.Companions.Made, "made")
+	total(companions, s.Companions.Useless, "useless")
+	gauge(companionsWaiting, float64(s.Companions.Waiting))
 }

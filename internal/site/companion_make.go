@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -48,6 +49,22 @@ type companions struct {
 
 	mu     sync.Mutex
 	wished map[tree.Digest]bool // contents that are in wishes, or being made
+
+	counts struct{ made, useless atomic.Int64 }
+}
+
+// CompanionStats says how the making of companions is doing. Counts begin at
+// Open.
+type CompanionStats struct {
+	Made    int64 `json:"made"`
+	Useless int64 `json:"useless"` // contents that would not get a tenth smaller
+	Waiting int   `json:"waiting"` // to be made
+}
+
+func (m *companions) stats() CompanionStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return CompanionStats{m.counts.made.Load(), m.counts.useless.Load(), len(m.wished)}
 }
 
 // wish is a file that somebody wants the companion of.
@@ -142,6 +159,7 @@ func (m *companions) make(ctx context.Context, w wish) error {
 		return nil // evicted this moment, or the process ends
 	case errors.Is(err, errTooLong):
 		m.made.add(w.id, derived{})
+		m.counts.useless.Add(1)
 		return nil
 	case err != nil:
 		slog.Error("a companion cannot be made", "event", "no_companion", "path", w.site.Tree.Path(w.plain), "err", err)
@@ -152,6 +170,7 @@ func (m *companions) make(ctx context.Context, w wish) error {
 		return err
 	}
 	m.made.add(w.id, derived{sum, int64(len(data))})
+	m.counts.made.Add(1)
 	return nil
 }
 

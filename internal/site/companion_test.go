@@ -144,6 +144,7 @@ func TestWhatIsCompressedHasNoCompanion(t *testing.T) {
 	if c := companion(t, s, "least.txt.gz"); c.Size >= minPlain {
 		t.Errorf("got %d bytes", c.Size)
 	}
+	eventually(t, "the status tells of it", func() bool { return l.Status().Companions == CompanionStats{Made: 1, Useless: 1} })
 }
 
 func TestCompanionsAreSharedAndKept(t *testing.T) {

@@ -19,6 +19,8 @@ type Status struct {
 	Tags     []TagStatus `json:"tags"`              // those that were looked up
 	Moves    int64       `json:"moves"`             // times that a tag was switched to another version
 	Cache    cache.Stats `json:"cache"`
+
+	Companions CompanionStats `json:"companions"` // gzip forms
 }
 
 // TagStatus is what is known of one tag.
@@ -38,7 +40,7 @@ type TagStatus struct {
 
 // Status tells what is served, and how well.
 func (l *Live) Status() Status {
-	s := Status{Registry: l.registry.Host(), Healthy: true, Moves: l.moves.Load(), Cache: l.loader.store.Stats(), Tags: []TagStatus{}}
+	s := Status{Registry: l.registry.Host(), Healthy: true, Moves: l.moves.Load(), Cache: l.loader.store.Stats(), Companions: l.loader.companions.stats(), Tags: []TagStatus{}}
 	if err := l.loader.health.problem(); err != nil {
 		s.Healthy, s.Problem = false, err.Error()
 	}
