@@ -125,6 +125,7 @@ func (l *Live) forgetRepository(name string) {
 	if !l.names.remove(name) {
 		return
 	}
+	l.maybes.refuse(name)
 	slog.Info("repository deleted", "event", "repository_deleted", "repo", name)
 	l.markDirty()
 	l.News(name, "")

@@ -45,6 +45,7 @@ func (l *Live) follow(ctx context.Context) {
 			return
 		case <-idle.C:
 			l.dropIdle()
+			l.tellGone(l.maybes.old())
 			continue
 		case <-l.news:
 		case <-tick.C:

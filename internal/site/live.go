@@ -50,6 +50,7 @@ type Live struct {
 	bad        *badVersions
 	checks     *budget // for requests that follow known tags
 	questions  *questions
+	maybes     *maybes
 	now        func() time.Time
 
 	mu      sync.Mutex
@@ -95,7 +96,7 @@ func Open(o Options) *Live {
 	l := &Live{
 		registry: o.Registry, refresh: o.Refresh, keepAssets: o.KeepAssets, loader: &loader{contents: contents, platform: o.Platform},
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), bad: &badVersions{now: time.Now},
-		checks: newBudget(checksPerSecond), questions: newQuestions(), now: time.Now,
+		checks: newBudget(checksPerSecond), questions: newQuestions(), maybes: &maybes{now: time.Now}, now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,
 		wake:     make(chan struct{}, 1),
 		news:     make(chan struct{}, 1),
@@ -206,6 +207,9 @@ func (l *Live) absence(ctx context.Context, name string, err error) error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		l.names.miss()
+		if l.isMaybe(name) {
+			return nil
+		}
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func TestAStormOfUnknownNamesHitsABudget(t *testing.T) {
 	w.publish("app", "v2", map[string]string{"f": "y"})
 	w.setAnswer(missing("_catalog"))
 	for what, name := range map[string][2]string{
-		"repositories": {"", "r%d"},
+		"repositories": {"", "r.%d"}, // none that may be a folder
 		"tags":         {"app", "t%d"},
 		"digests":      {"", "app@sha256:%064x"},
 		"spelled tags": {"", "app:t%d"},
