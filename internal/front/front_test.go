@@ -103,8 +103,11 @@ func (w *world) HasRepository(_ context.Context, repo string) (bool, error) {
 func (w *world) Tags(_ context.Context, repo string) ([]string, error) {
 	defer w.do("tags " + repo)()
 	w.requests["tags"]++
-	if w.refuses[repo] {
+	switch {
+	case w.refuses[repo]:
 		return nil, fs.ErrPermission
+	case repo == "broken-repo":
+		return nil, fmt.Errorf("%w: 500", registry.ErrUnavailable)
 	}
 	var tags []string
 	for name := range w.tags {
@@ -120,8 +123,11 @@ func (w *world) Head(_ context.Context, repo, tag string) (digest.Digest, error)
 	defer w.do("head " + repo)()
 	w.requests["head"]++
 	v, ok := w.tags[repo+":"+tag]
-	if !ok {
+	switch {
+	case !ok:
 		return "", fs.ErrNotExist
+	case v == "lost":
+		return "", fmt.Errorf("%w: 500", registry.ErrUnavailable)
 	}
 	return indexOf(v), nil
 }
@@ -392,6 +398,23 @@ func TestARefusedRepositorySaysSo(t *testing.T) {
 	}
 	if s.Problem != "" {
 		t.Errorf("got problem %q, want none of the registry", s.Problem)
+	}
+}
+
+// TestWhatIsBrokenKeepsNothingFromOthers: a repository and a tag of which the
+// registry never says anything.
+func TestWhatIsBrokenKeepsNothingFromOthers(t *testing.T) {
+	tags := []string{"broken-repo:v1", "one", "z:lost", "lost"}
+	for i := range 50 {
+		tags = append(tags, fmt.Sprintf("r%02d:v1", i), "one")
+	}
+	w := newWorld(tags...)
+	s := until(t, open(t, w), "all others", func(s sites) bool { return s.Pending == 1 })
+	if r := s.Repositories[0]; r.Name != "broken-repo" || r.Problem == "" {
+		t.Errorf("got %+v, want the reason", r)
+	}
+	if s.Problem != "" {
+		t.Errorf("got problem %q of all", s.Problem)
 	}
 }
 

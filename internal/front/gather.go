@@ -5,10 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/regfs/regfs/internal/compare"
 	"github.com/regfs/regfs/internal/site"
@@ -96,27 +97,35 @@ func (f *Front) rate() int {
 }
 
 // each does something that costs one request for each of all, several at once,
-// until ctx ends or the registry is away.
+// until ctx ends. One that fails keeps nothing from the others; while the
+// registry is away the source says so at once.
 func each[T any](ctx context.Context, f *Front, all []T, do func(context.Context, T) error) {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(requestsAtOnce)
+	var group sync.WaitGroup
+	slots := make(chan struct{}, requestsAtOnce)
+	var answers, failures atomic.Int32
 	rate := f.rate()
 	for _, one := range all {
 		if f.budget.enter(ctx, rate) != nil {
 			break
 		}
-		group.Go(func() error {
-			if err := do(ctx, one); site.Unavailable(err) && ctx.Err() == nil {
-				return err // the others would only wait for it too
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			switch err := do(ctx, one); {
+			case ctx.Err() != nil: // it says nothing
+			case site.Unavailable(err):
+				failures.Add(1)
+			default:
+				answers.Add(1)
 			}
-			return nil
 		})
 	}
-	switch err := group.Wait(); {
-	case err != nil:
-		f.index.setProblem("", "the registry cannot be reached")
-	case len(all) > 0:
+	group.Wait()
+	switch {
+	case answers.Load() > 0:
 		f.index.setProblem("", "")
+	case failures.Load() > 0:
+		f.index.setProblem("", "the registry cannot be reached")
 	}
 }
 
@@ -133,7 +142,9 @@ func (f *Front) list(ctx context.Context) {
 		case err == nil:
 			f.index.setTags(repo, tags, f.now())
 		case errors.Is(err, fs.ErrPermission):
-			f.index.refused(repo, f.now())
+			f.index.notListed(repo, "the registry does not let its tags be listed", f.now())
+		case ctx.Err() == nil:
+			f.index.notListed(repo, "the registry does not say which tags it has", f.now())
 		}
 		return err
 	})
@@ -153,8 +164,10 @@ func (f *Front) absorb() {
 func (f *Front) resolve(ctx context.Context, tags []place) {
 	each(ctx, f, tags, func(ctx context.Context, t place) error {
 		d, err := f.source.Head(ctx, t.repo, t.tag)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			f.index.failed(t.repo, t.tag, f.now())
+		}
+		if err != nil {
 			return err
 		}
 		f.index.setDigest(t.repo, t.tag, d, f.now(), f.now())

@@ -114,13 +114,13 @@ func (x *index) setTags(repo string, names []string, now time.Time) {
 	r.Tags, r.Problem = fresh, ""
 }
 
-// refused notes that the registry does not tell the tags of a repository.
-func (x *index) refused(repo string, now time.Time) {
-	x.setProblem(repo, "the registry does not let its tags be listed")
+// notListed notes that the tags of a repository could not be listed, and why.
+func (x *index) notListed(repo, problem string, now time.Time) {
+	x.setProblem(repo, problem)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if r := x.repos[repo]; r != nil {
-		r.listed = now
+		r.failed = now
 	}
 }
 

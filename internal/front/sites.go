@@ -34,6 +34,7 @@ type repository struct {
 	Tags    []tag  `json:"tags"`
 
 	listed time.Time // when the registry last listed its tags
+	failed time.Time // when it last did not
 	news   time.Time // until when there is news of it
 }
 
@@ -80,7 +81,9 @@ func (x *index) encode() []byte {
 			}
 			tags[i] = t
 		}
-		r.Tags = tags
+		if r.Tags = tags; x.problem != "" {
+			r.Problem = "" // that is the reason
+		}
 		s.Repositories = append(s.Repositories, r)
 	}
 	for d, v := range x.versions {

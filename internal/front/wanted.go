@@ -2,16 +2,17 @@ package front
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// place is a tag of a repository, and when it was last looked at.
+// place is a tag of a repository, and when it was last asked for.
 type place struct {
 	repo, tag string
-	checked   time.Time
+	asked     time.Time
 }
 
 // named is a version and a repository that has it.
@@ -20,21 +21,28 @@ type named struct {
 	digest digest.Digest
 }
 
+// later is the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // unlisted are the repositories of which there is news or whose tags were not
-// listed for a refresh, oldest first.
+// asked for in a refresh, oldest first.
 func (x *index) unlisted(now time.Time) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var names []string
+	asked := map[string]time.Time{}
 	for name, r := range x.repos {
-		if now.Before(r.news) || now.Sub(r.listed) >= x.refresh {
-			names = append(names, name)
+		if at := later(r.listed, r.failed); now.Before(r.news) || now.Sub(at) >= x.refresh {
+			asked[name] = at
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(x.repos[a].listed.Compare(x.repos[b].listed), cmp.Compare(a, b))
+	return slices.SortedFunc(maps.Keys(asked), func(a, b string) int {
+		return cmp.Or(asked[a].Compare(asked[b]), cmp.Compare(a, b))
 	})
-	return names
 }
 
 // unresolved are the tags of which nobody knows what they name, but for those
@@ -43,13 +51,13 @@ func (x *index) unresolved(now time.Time) []place {
 	return x.tags(func(t *tag) bool { return t.Digest == "" && now.Sub(t.failed) >= x.refresh })
 }
 
-// stale are the tags of which there is news or that were not looked at for a
+// stale are the tags of which there is news or that were not asked for in a
 // refresh, oldest first.
 func (x *index) stale(now time.Time) []place {
-	return x.tags(func(t *tag) bool { return now.Before(t.news) || now.Sub(t.checked) >= x.refresh })
+	return x.tags(func(t *tag) bool { return now.Before(t.news) || now.Sub(later(t.checked, t.failed)) >= x.refresh })
 }
 
-// tags are those that fit, those not looked at for longest first.
+// tags are those that fit, the one that was asked for longest ago first.
 func (x *index) tags(fits func(*tag) bool) []place {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -57,12 +65,12 @@ func (x *index) tags(fits func(*tag) bool) []place {
 	for _, r := range x.repos {
 		for i := range r.Tags {
 			if t := &r.Tags[i]; fits(t) {
-				all = append(all, place{r.Name, t.Name, t.checked})
+				all = append(all, place{r.Name, t.Name, later(t.checked, t.failed)})
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b place) int {
-		return cmp.Or(a.checked.Compare(b.checked), cmp.Compare(a.repo, b.repo), cmp.Compare(a.tag, b.tag))
+		return cmp.Or(a.asked.Compare(b.asked), cmp.Compare(a.repo, b.repo), cmp.Compare(a.tag, b.tag))
 	})
 	return all
 }

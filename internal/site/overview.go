@@ -54,9 +54,11 @@ func (l *Live) Key() string { return path.Base(l.memoryName()) }
 // Allowed tells whether a repository of that name is shown, if there is one.
 func (l *Live) Allowed(repo string) bool { return l.names.allowed(repo) }
 
-// Unavailable tells whether an error says that nothing is known, for the time
-// being.
-func Unavailable(err error) bool { return errors.Is(err, registry.ErrUnavailable) }
+// Unavailable tells whether an error says that nothing is known for the time
+// being. That something is missing which a manifest names is known.
+func Unavailable(err error) bool {
+	return errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, errBroken)
+}
 
 // Lists tells whether the registry lists its repositories.
 func (l *Live) Lists() bool { return l.names.complete(catalogUsable) }

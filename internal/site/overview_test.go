@@ -11,6 +11,7 @@ import (
 
 	"github.com/regfs/regfs/internal/bundle"
 	"github.com/regfs/regfs/internal/manifest"
+	"github.com/regfs/regfs/registry"
 )
 
 func TestADescriptionCostsOneRequest(t *testing.T) {
@@ -71,6 +72,20 @@ func TestWhatIsKnownIsAskedForFreeOfCharge(t *testing.T) {
 	}
 	if _, err := l.Tags(t.Context(), "my-app"); !Unavailable(err) {
 		t.Errorf("the registry is away: got %v for its tags", err)
+	}
+}
+
+func TestUnavailableIsWhatMayPass(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{registry.ErrUnavailable, true}, {unavailable(errors.New("disk")), true},
+		{fs.ErrNotExist, false}, {promised(fs.ErrNotExist), false}, {registry.ErrMismatch, false}, {nil, false},
+	} {
+		if got := Unavailable(test.err); got != test.want {
+			t.Errorf("%v: got %v, want %v", test.err, got, test.want)
+		}
 	}
 }
 
