@@ -100,18 +100,13 @@ fuzz: ## each fuzz target for FUZZTIME (30s), as many side by side as there are 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
 
-<<<<<<< HEAD
 soak: ## the registry away for SOAK (10m) under load, a minute of moves, many histories, a million unknown names
 	@scripts/install.sh $(DEMO_PACKAGES)
 	@REGFS_TEST_ALL=1 REGFS_SOAK=$(or $(SOAK),10m) go test -v -count=1 -timeout 2h $(AS_ROOT) \
 		-run 'TestTheRegistryIsAwayUnderLoad|Flips|BoundedStaleness|Storm' ./internal/e2e
 
-bench: ## measure regfs beside its limits and write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
-	@scripts/install.sh $(DEMO_PACKAGES) wrk
-=======
 bench: $(CRANE) ## measure regfs beside its limits and peers, write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
 	@scripts/install.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
->>>>>>> bbbc468 (bench: compare with peers, a browser, a layer that does not come)
 	@$(MAKE) --no-print-directory build
 	@mkdir -p .data/bench
 	go build -o .data/bench/bench ./bench
