@@ -142,10 +142,11 @@ var ruledRequests = []ruled{
 
 func TestRulesOfSitesAreHonoured(t *testing.T) {
 	reg := startRegistry(t)
-	ruledSite().publish(t, reg.host, "team/docs", "v1")
-	site{"index.html": []byte("<h1>plain</h1>\n")}.publish(t, reg.host, "team/docs", "v2")
+	digest := ruledSite().publish(t, reg.host, "team/docs", "v1")
+	plain := site{"index.html": []byte("<h1>plain</h1>\n")}
+	plain.publish(t, reg.host, "team/docs", "v2")
 	own := freeAddress(t)
-	m := mount(t, reg.host, "--listen="+own)
+	m := mount(t, reg.host, quick, "--listen="+own)
 	n := startNginxWithRules(t, m.dir, own)
 
 	const below = "/team/docs/v1"
@@ -214,6 +215,30 @@ func TestRulesOfSitesAreHonoured(t *testing.T) {
 		tag := fetch(t, n.url+below+"/about.html").header.Get("ETag")
 		if a := fetch(t, n.url+below+"/about.html", "If-None-Match", tag); a.status != http.StatusNotModified {
 			t.Errorf("got %d, want 304", a.status)
+		}
+	})
+	t.Run("a version by its digest leads within itself", func(t *testing.T) {
+		fixed := "/team/docs@" + digest
+		a := fetch(t, n.url+fixed+"/home")
+		if got := a.header.Get("Location"); a.status != http.StatusMovedPermanently || got != fixed+"/" {
+			t.Errorf("got %d to %q, want 301 to %q", a.status, got, fixed+"/")
+		}
+		if got := fetch(t, n.url+fixed+"/info").header.Get("Cache-Control"); got != "no-cache" {
+			t.Errorf("got Cache-Control %q of a 302, want no-cache", got)
+		}
+	})
+	t.Run("a moved tag has the rules of its new version", func(t *testing.T) {
+		plain.publish(t, reg.host, "team/docs", "v1")
+		gone := func() bool { return fetch(t, n.url+below+"/home").status == http.StatusNotFound }
+		if !eventually(startLimit, gone) {
+			t.Error("a rule outlived its version")
+		}
+		if a := fetch(t, n.url+below+"/"); string(a.body) != "<h1>plain</h1>\n" || a.header.Get("X-Frame-Options") != "" {
+			t.Errorf("got %q and %v, want the plain page", a.body, a.header)
+		}
+		ruledSite().publish(t, reg.host, "team/docs", "v1")
+		if !eventually(startLimit, func() bool { return !gone() }) {
+			t.Error("a rule did not come with its version")
 		}
 	})
 	t.Run("pages come without rules only where somebody wrote so", func(t *testing.T) {
