@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -156,15 +157,6 @@ func New(registry string, opts ...Option) (*Client, error) {
 // Host is HOST[:PORT] of the registry, without a scheme.
 func (c *Client) Host() string { return c.name }
 
-// Mirrors are the mirrors' HOST[:PORT], in the order in which they are asked.
-func (c *Client) Mirrors() []string {
-	var hosts []string
-	for _, m := range c.mirrors {
-		hosts = append(hosts, m.name)
-	}
-	return hosts
-}
-
 // CloseIdle closes connections that wait for the next request.
 func (c *Client) CloseIdle() {
 	for _, t := range []http.RoundTripper{c.reads, c.writes} {
@@ -192,6 +184,7 @@ type host struct {
 	noRanges memory // it cannot do ranges
 	resting  memory // it asked to be left alone
 	failing  memory // a mirror: it is of no use
+	why      atomic.Pointer[string]
 }
 
 // newHost makes the host that s names, as New takes it.

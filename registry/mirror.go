@@ -6,8 +6,35 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 )
+
+// MirrorState is how a mirror is.
+type MirrorState struct {
+	Host   string `json:"host"`            // HOST[:PORT][/PREFIX]
+	Usable bool   `json:"usable"`          // it is asked
+	Failed string `json:"error,omitempty"` // why it is not asked for a while
+}
+
+// Mirrors tells how the mirrors are, in the order in which they are asked.
+func (c *Client) Mirrors() []MirrorState {
+	var states []MirrorState
+	for _, m := range c.mirrors {
+		state := MirrorState{Host: strings.TrimSuffix(m.name+"/"+m.prefix, "/"), Usable: !m.failing.holds(m.now())}
+		if why := m.why.Load(); why != nil && !state.Usable {
+			state.Failed = *why
+		}
+		states = append(states, state)
+	}
+	return states
+}
+
+// fail has a mirror left alone for a while.
+func (h *host) fail(why string, pause time.Duration) {
+	h.why.Store(&why)
+	h.failing.until(h.now().Add(pause))
+}
 
 // directly marks the contexts of WithoutMirrors.
 type directly struct{}
@@ -40,7 +67,7 @@ func (h *host) blame(err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	h.failing.until(h.now().Add(h.limits.failed))
+	h.fail(err.Error(), h.limits.failed)
 	slog.Warn("a mirror is of no use, the next is asked", "event", "mirror_failed", "mirror", h.name, "for", h.limits.failed, "err", err)
 }
 
@@ -55,7 +82,7 @@ func (c *Client) fromMirrors(ctx context.Context, repo, reference string) (Manif
 		case ctx.Err() != nil:
 			return Manifest{}, false
 		case errors.Is(err, ErrMismatch):
-			m.failing.until(m.now().Add(m.limits.lied))
+			m.fail(err.Error(), m.limits.lied)
 		default:
 			m.blame(err)
 		}

@@ -100,7 +100,7 @@ func (r *resumed) mirrors() []*host {
 // reject takes the mirrors that bytes came from for liars.
 func (r *resumed) reject() {
 	for _, m := range r.mirrors() {
-		m.failing.until(m.now().Add(m.limits.lied))
+		m.fail(r.blob.what(0, r.blob.size)+": what came is not the content", m.limits.lied)
 		slog.Warn("a mirror sent what is not the content, others are asked", "event", "mirror_lied", "mirror", m.name, "for", m.limits.lied, "digest", r.blob.digest)
 	}
 }

@@ -82,9 +82,7 @@ func (h *host) clean(s string) string { return clean(h.access.without(s)) }
 // clean makes somebody else's text fit for an error of one line: no control
 // characters, nothing secret of an address, at most maxQuote bytes.
 func clean(s string) string {
-	if len(s) > 4*maxQuote {
-		s = s[:4*maxQuote]
-	}
+	// First of all of it: an address that is cut is not recognised any more.
 	s = addressQueries.ReplaceAllString(concealUser(s), "")
 	s = strings.Map(func(r rune) rune {
 		switch {

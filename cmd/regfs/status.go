@@ -87,7 +87,11 @@ func printStatus(out io.Writer, point string, web cli.Web, s site.Status) error 
 		state = "degraded"
 	}
 	held, limit := cli.Size(s.Cache.Bytes), cli.Size(s.Cache.Limit)
-	fmt.Fprintf(out, "%s\t%s\nregistry\t%s\ncache\t%s of %s in %d files\n\n", point, state, s.Registry, held.String(), limit.String(), s.Cache.Files)
+	fmt.Fprintf(out, "%s\t%s\nregistry\t%s\n", point, state, s.Registry)
+	for _, m := range s.Mirrors {
+		fmt.Fprintf(out, "mirror\t%s%s\n", m.Host, map[bool]string{false: "\tnot asked: " + m.Failed}[m.Usable])
+	}
+	fmt.Fprintf(out, "cache\t%s of %s in %d files\n\n", held.String(), limit.String(), s.Cache.Files)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REPOSITORY\tTAG\tDIGEST\tFILES\tCHECKED\tADDRESS\tPROBLEM")
 	for _, t := range s.Tags {

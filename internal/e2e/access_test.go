@@ -114,7 +114,8 @@ func TestARotatedPasswordNeedsNoRestart(t *testing.T) {
 	config := newDir(t)
 	t.Setenv("DOCKER_CONFIG", config)
 	logIn(t, config, g.host(), canaryPassword)
-	d := mount(t, g.host(), quick)
+	own := freeAddress(t)
+	d := mount(t, g.host(), quick, "--listen="+own)
 	wantSite(t, d.path("my-app/v1"), s)
 
 	next := canaryPassword + "-the-next"
@@ -124,10 +125,13 @@ func TestARotatedPasswordNeedsNoRestart(t *testing.T) {
 	if !eventually(startLimit, func() bool { return run(t, "", command(t, "regfs"), "status", d.dir).code == exitPartial }) {
 		t.Errorf("status with the old password never ends with %d", exitPartial)
 	}
-	text, err := os.ReadFile(d.path(".regfs/status.json"))
+	run(t, "", command(t, "regfs"), "explain", d.path("other/v1")) // what it writes is looked at
+	status, err := os.ReadFile(d.path(".regfs/status.json"))
 	must(t, err)
-	if bytes.Contains(text, []byte(canary)) {
-		t.Errorf("the status holds a secret: %s", text)
+	for name, text := range map[string][]byte{"status": status, "metrics": fetchOK(t, "http://"+own+"/metrics")} {
+		if bytes.Contains(text, []byte(canary)) {
+			t.Errorf("the %s hold a secret: %s", name, text)
+		}
 	}
 
 	logIn(t, config, g.host(), next)

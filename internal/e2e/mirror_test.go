@@ -36,6 +36,13 @@ func TestAPullThroughMirrorIsAskedForContent(t *testing.T) {
 		t.Errorf("got %d bytes of blobs from the mirror, want the site's", got)
 	}
 
+	status := succeed(t, "", command(t, "regfs"), "status", d.dir)
+	for _, line := range []string{"mirror\t" + byMirror.host + "\n", "\tnot asked: "} { // the other one nobody listens at
+		if !strings.Contains(status, line) {
+			t.Errorf("status: got no %q in\n%s", line, status)
+		}
+	}
+
 	byMirror.down()
 	v2 := s.with(site{"index.html": []byte("<h1>the second</h1>\n")})
 	v2.publish(t, reg.host, "team/my-app", "v2")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/hostname"
+	"github.com/regfs/regfs/registry"
 )
 
 // Status is what a namespace says of itself.
@@ -20,7 +21,8 @@ type Status struct {
 	Moves    int64       `json:"moves"`             // times that a tag was switched to another version
 	Cache    cache.Stats `json:"cache"`
 
-	Companions CompanionStats `json:"companions"` // gzip forms
+	Companions CompanionStats         `json:"companions"` // gzip forms
+	Mirrors    []registry.MirrorState `json:"mirrors,omitempty"`
 }
 
 // TagStatus is what is known of one tag.
@@ -40,7 +42,10 @@ type TagStatus struct {
 
 // Status tells what is served, and how well.
 func (l *Live) Status() Status {
-	s := Status{Registry: l.registry.Host(), Healthy: true, Moves: l.moves.Load(), Cache: l.loader.store.Stats(), Companions: l.loader.companions.stats(), Tags: []TagStatus{}}
+	s := Status{
+		Registry: l.registry.Host(), Mirrors: l.registry.Mirrors(), Healthy: true, Moves: l.moves.Load(),
+		Cache: l.loader.store.Stats(), Companions: l.loader.companions.stats(), Tags: []TagStatus{},
+	}
 	if err := l.loader.health.problem(); err != nil {
 		s.Healthy, s.Problem = false, err.Error()
 	}
