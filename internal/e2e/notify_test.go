@@ -19,7 +19,7 @@ const notifySecret = "0123456789abcdef0123456789abcdef"
 func startNotifying(t testing.TB, address, secret string) *registry {
 	t.Helper()
 	return runRegistry(t, filepath.Join(newDir(t), "data"), freeAddress(t), fmt.Sprintf(
-		"notifications:\n  endpoints:\n  - {name: regfs, url: \"http://%s/notify\", headers: {Authorization: [\"Bearer %s\"]}, timeout: 2s, threshold: 3, backoff: 1s}\n",
+		"notifications:\n  endpoints:\n  - {name: regfs, url: \"http://%s/notify\", headers: {Authorization: [\"Bearer %s\"]}, timeout: 2s, threshold: 3, backoff: 1s, ignore: {actions: [pull]}}\n",
 		address, secret))
 }
 
