@@ -87,6 +87,10 @@ type received struct {
 	ranged any // a string, or nil
 }
 
+// browserLimit is how long a test may have a browser. Those that take some ten
+// seconds on an idle machine take a minute on one that runs everything.
+const browserLimit = 3 * time.Minute
+
 // startBrowser starts Chromium; it talks to nobody but the page's server.
 func startBrowser(t testing.TB) *browser {
 	t.Helper()
@@ -99,7 +103,7 @@ func startBrowser(t testing.TB) *browser {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.WindowSize(1200, 900))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // t.Context ends before the cleanups
+	ctx, cancel := context.WithTimeout(context.Background(), browserLimit) // t.Context ends before the cleanups
 	t.Cleanup(cancel)
 	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)
