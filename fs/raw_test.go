@@ -229,3 +229,22 @@ func TestMountinfoIsReadAsTheKernelWritesIt(t *testing.T) {
 		}
 	}
 }
+
+func TestLookupsAllocateNothing(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"dir/there.txt": strings.Repeat("text ", 10)})
+	f := w.newFS()
+	in := fuse.InHeader{NodeId: lookup(t, f, "my-app", "v1", "dir").NodeId}
+	lookup(t, f, "my-app", "v1", "dir", "there.txt") // its bytes are here now
+	for _, name := range []string{"there.txt", "missing.txt"} {
+		var out fuse.EntryOut
+		allocations := testing.AllocsPerRun(100, func() {
+			if status := f.Lookup(nil, &in, name, &out); status != fuse.OK {
+				t.Fatal(status)
+			}
+		})
+		if allocations != 0 {
+			t.Errorf("%s: got %v allocations a lookup, want none", name, allocations)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"testing"
 )
@@ -60,6 +61,53 @@ func TestANewVersionCostsWhatIsNewInIt(t *testing.T) {
 	t.Logf("%d bytes of blobs for v2", got)
 	if got > want {
 		t.Errorf("reading v2: got %d bytes of blobs, want at most %d: the changed file's and the table of contents", got, want)
+	}
+}
+
+// TestRangesOfALargeFileTransferWhatTheyCover asks nginx for parts of a video of
+// 100 MB, and for the same ones again after the daemon was killed. A part takes
+// the chunks that it touches, the first ever also the one by which the file is
+// known to be there.
+func TestRangesOfALargeFileTransferWhatTheyCover(t *testing.T) {
+	once(t)
+	const chunk, part = 4 << 20, 1 << 20
+	reg := startRegistry(t)
+	video := noise(7, 100<<20)
+	site{"video.mp4": video, "index.html": []byte("<video src=video.mp4>")}.publish(t, reg.host, "my-app", "v1")
+	relay := startRelay(t, reg.host)
+	d := mount(t, relay.host, never)
+	n := startNginx(t, d.dir)
+	toc := reg.layer(t, "my-app", "v1").tocSize(t)
+	ask := func(off int) (transferred int64) {
+		t.Helper()
+		mark := relay.mark()
+		a := fetch(t, n.url+"/my-app/v1/video.mp4", "Range", fmt.Sprintf("bytes=%d-%d", off, off+part-1))
+		if a.status != 206 || !bytes.Equal(a.body, video[off:off+part]) {
+			t.Fatalf("at %d: got status %d and %d bytes, want 206 and those of the video", off, a.status, len(a.body))
+		}
+		return bytesOf(relay.since(mark, "blobs"))
+	}
+	offsets := []int{50_000_000, 95_000_000, 20_000_000}
+	for i, off := range offsets {
+		// The part may lie in two chunks, and the kernel reads on for at most as
+		// much again. What is compressed is a little longer.
+		most := int64(3*chunk + chunk/16)
+		if i == 0 {
+			most += chunk + toc
+		}
+		got := ask(off)
+		t.Logf("%d bytes for 1 MiB at %d", got, off)
+		if got > most {
+			t.Errorf("1 MiB at %d: got %d bytes, want at most %d", off, got, most)
+		}
+	}
+	d.waitUntilKept(t, "my-app")
+	d.kill()
+	d.launch(t)
+	for _, off := range offsets {
+		if got := ask(off); got != 0 {
+			t.Errorf("1 MiB at %d after a restart: got %d bytes, want none: the chunks are here", off, got)
+		}
 	}
 }
 
