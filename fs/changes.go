@@ -53,7 +53,7 @@ func (c *changes) add(f func(*fuse.Server)) {
 // else now. The next lookup finds the new, and so does the next listing of dir;
 // what is open stays as it is.
 func (f *FS) Changed(dir, name string) {
-	if n, ok := f.inodes.get(folderID(dir)); ok {
+	if n, ok := f.inodes.get(folderID(dir)); ok && n.made != nil {
 		n.made.listing.drop()
 	}
 	f.changes.add(func(s *fuse.Server) { s.EntryNotify(uint64(folderID(dir)), name) })

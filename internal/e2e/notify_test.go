@@ -36,7 +36,7 @@ func mountNotified(t testing.TB, host, address string) *daemon {
 // is no longer than the limit, far below the hour until the mount would ask.
 func seen(t testing.TB, url string, ok func(answer) bool) time.Duration {
 	t.Helper()
-	const limit = 10 * time.Second
+	const limit = startLimit
 	begin := time.Now()
 	for {
 		a := fetch(t, url)

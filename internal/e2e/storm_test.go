@@ -104,7 +104,7 @@ func TestACatalogTellsInAStorm(t *testing.T) {
 	web := startNginx(t, d.dir)
 	fetchOK(t, web.url+"/my-app/v1/index.html")
 	mark := relay.mark()
-	st := &storm{t: t, url: web.url, names: sized(5_000, 100_000), onlyRepositories: true}
+	st := &storm{t: t, url: web.url, names: sized(3_000, 100_000), onlyRepositories: true}
 	st.run()
 	if got := st.absent.Load(); got != int64(st.names) {
 		t.Errorf("got %d answers of 404 and %d of 503, want %d of 404", got, st.busy.Load(), st.names)

@@ -47,9 +47,10 @@ func TestAStormOfUnknownNamesHitsABudget(t *testing.T) {
 		wantRead(t, l, "app", "v1", "f", "x")
 		<-l.listed
 		var busy, absent, other int
+		begin := time.Now()
 		requests, _ := w.since(func() { busy, absent, other = storm(l, name[0], name[1]) })
-		if len(requests) > 100 || len(requests) < 10 {
-			t.Errorf("%s: got %d requests in 1.2 s, want some, at most 50 a second", what, len(requests))
+		if took := time.Since(begin); float64(len(requests)) > 50*(took.Seconds()+1) || len(requests) < 10 {
+			t.Errorf("%s: got %d requests in %v, want some, at most 50 a second", what, len(requests), took)
 		}
 		if busy == 0 || absent == 0 || other > 0 {
 			t.Errorf("%s: got %d busy, %d absent, %d other answers", what, busy, absent, other)
@@ -215,7 +216,7 @@ func TestALookupWaitsForNoListing(t *testing.T) {
 	if _, err := l.Lookup(context.Background(), "", "unknown"); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a name that may be a folder: got %v, want that it is not known", err)
 	}
-	if took := time.Since(begin); took > firstListWait+3*time.Second {
+	if took := time.Since(begin); took > firstListWait+20*time.Second { // the listing would never end
 		t.Errorf("it waited %v", took)
 	}
 }
