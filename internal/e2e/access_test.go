@@ -98,6 +98,8 @@ func TestTokensThatExpireCostNoReader(t *testing.T) {
 	logIn(t, config, g.host(), canaryPassword)
 	d := mount(t, g.host(), quick)
 	wantSite(t, d.path("my-app/v1"), s)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.sold < 3 {
 		t.Errorf("got %d tokens, want several", g.sold)
 	}
@@ -218,13 +220,14 @@ func TestSignedAddressesAreFollowed(t *testing.T) {
 	proxy.spoil(blobOf(layer), 0, sign(func(n int) bool { return n%2 == 1 })) // every other one
 	d := mount(t, proxy.host(), never)
 	wantSite(t, d.path("my-app/v1"), s)
+	mu.Lock()
 	if expired == 0 || signed < 2*expired {
 		t.Errorf("got %d signed addresses, %d of them too old", signed, expired)
 	}
+	mu.Unlock()
 
 	other := mount(t, proxy.host(), never)
 	proxy.spoil(blobOf(layer), 0, sign(func(int) bool { return true }))
-	signed = 0
 	if _, err := os.ReadFile(other.path("my-app/v1/index.html")); !errors.Is(err, syscall.EIO) {
 		t.Errorf("all are too old: got %v, want %v", err, syscall.EIO)
 	}
