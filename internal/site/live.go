@@ -52,6 +52,7 @@ type Live struct {
 	questions  *questions
 	maybes     *maybes
 	now        func() time.Time
+	heard      sync.Map // ref to answer: of which a version is being made that nobody has seen yet
 
 	mu      sync.Mutex
 	tags    map[ref]*tag

@@ -186,6 +186,9 @@ func (l *Live) resolve(ctx context.Context, r ref) (*Site, error) {
 	if l.absent.holds(r.String()) {
 		return nil, fmt.Errorf("%s: %w", r, fs.ErrNotExist)
 	}
+	if doc, ok := l.heard.Load(r); ok {
+		return l.flight(ctx, "", r, l.showing(doc.(answer)))
+	}
 	asking, cancel := context.WithTimeout(ctx, answerBudget)
 	defer cancel()
 	v, err := l.loader.flights.do(asking, "what "+r.String()+" is", func(ctx context.Context) (any, error) {
@@ -198,7 +201,11 @@ func (l *Live) resolve(ctx context.Context, r ref) (*Site, error) {
 		doc, err := l.ask(ctx, r)
 		l.loader.health.note(err)
 		if err == nil { // also when nobody waits any more
-			l.behind(func() { _, _ = l.flight(l.ctx, "", r, l.showing(doc)) })
+			l.heard.Store(r, doc)
+			l.behind(func() {
+				_, _ = l.flight(l.ctx, "", r, l.showing(doc))
+				l.heard.Delete(r)
+			})
 		}
 		return doc, err
 	})
