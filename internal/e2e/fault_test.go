@@ -260,3 +260,29 @@ func waitForStat(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 }
+
+// TestACrowdTriesAgainAsOne: however many wait for the same bytes, the registry
+// that fails twice is asked three times.
+func TestACrowdTriesAgainAsOne(t *testing.T) {
+	reg := startRegistry(t)
+	s := manyFiles(1, 1<<20)
+	s.publish(t, reg.host, "my-app", "v1")
+	file := s.names()[0]
+	proxy := startFaultProxy(t, reg.host)
+	d := mount(t, proxy.host(), never)
+	waitForStat(t, d.path("my-app/v1"))
+	r := proxy.spoil(blobOf(reg.layer(t, "my-app", "v1").Digest), 2, status(http.StatusServiceUnavailable))
+	var crowd sync.WaitGroup
+	for range 40 {
+		crowd.Go(func() {
+			got, err := reading(d.path("my-app/v1", file), 0, 1<<20)()
+			if err != nil || !bytes.Equal(got, s[file]) {
+				t.Errorf("got %d bytes, %v, want the right %d", len(got), err, len(s[file]))
+			}
+		})
+	}
+	crowd.Wait()
+	if got := len(proxy.seen(r)); got != tries {
+		t.Errorf("got %d requests, want %d", got, tries)
+	}
+}
