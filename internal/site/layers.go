@@ -27,12 +27,11 @@ const maxArchives = 128
 // merge puts layers over each other.
 type merge struct {
 	*loader
-	repo     string
-	builder  *tree.Builder
-	titles   map[string]bool // of the files of an artifact
-	archives int
-	nothing  []manifest.Descriptor // layers without files
-	read     []*registry.Body      // what the layers were made of
+	repo    string
+	builder *tree.Builder
+	titles  map[string]bool       // of the files of an artifact
+	nothing []manifest.Descriptor // layers without files
+	read    []*registry.Body      // what the layers were made of
 }
 
 // tree merges the layers. What a mirror sent and makes no sense is asked for
@@ -56,12 +55,12 @@ func (l *loader) newMerge(repo string) *merge {
 }
 
 func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record) (*tree.Tree, error) {
+	contents, err := contentsOf(config, r.Layers)
+	if err != nil {
+		return nil, malformed{err}
+	}
 	for i, d := range r.Layers {
-		c, err := manifest.ContentOf(config, d)
-		if err != nil {
-			return nil, malformed{err}
-		}
-		if err := m.add(ctx, i, d, c); err != nil {
+		if err := m.add(ctx, i, d, contents[i]); err != nil {
 			err = fmt.Errorf("layer %s: %w", d.Digest, err)
 			if errors.Is(err, layer.ErrFormat) {
 				err = malformed{err}
@@ -83,6 +82,25 @@ func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record)
 	}
 	logDropped(m.repo, r.Digest, dropped)
 	return t, nil
+}
+
+// contentsOf tells what each layer holds, before any of them is read.
+func contentsOf(config manifest.Descriptor, layers []manifest.Descriptor) ([]manifest.Content, error) {
+	contents := make([]manifest.Content, len(layers))
+	archives := 0
+	for i, d := range layers {
+		var err error
+		if contents[i], err = manifest.ContentOf(config, d); err != nil {
+			return nil, err
+		}
+		if contents[i].Kind == manifest.Archive || contents[i].Kind == manifest.Folder {
+			archives++
+		}
+	}
+	if archives > maxArchives {
+		return nil, fmt.Errorf("%d layers over each other, more than %d: %w", archives, maxArchives, manifest.ErrUnsupported)
+	}
+	return contents, nil
 }
 
 // logDropped tells of some of the links that are not shown.
@@ -112,9 +130,6 @@ func (m *merge) missing(config manifest.Descriptor, layers int) string {
 func (m *merge) add(ctx context.Context, number int, d manifest.Descriptor, c manifest.Content) error {
 	switch c.Kind {
 	case manifest.Archive:
-		if m.archives++; m.archives > maxArchives {
-			return fmt.Errorf("%w: more than %d layers over each other", layer.ErrFormat, maxArchives)
-		}
 		return m.archive(ctx, number, d)
 	case manifest.File:
 		return m.file(ctx, number, d, c.Title)
