@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -100,9 +101,19 @@ func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 	}
 	s := newSite(l.contents, repo, r, t)
 	// A document is on the disk when it is kept, for which nobody should wait.
-	l.keeping.Go(func() { s.isKept.Store(l.keep(r, t)) })
+	l.keeping.Go(func() {
+		s.isKept.Store(l.keep(r, t))
+		if t.Len() > manyNodes {
+			debug.FreeOSMemory()
+		}
+	})
 	return s, nil
 }
+
+// manyNodes is from how many nodes on the memory that making a tree took goes
+// back to the machine at once: some 500 bytes a node, which a daemon that has
+// little else to do would hold for minutes.
+const manyNodes = 20_000
 
 // config reads the configuration blob, if it is one that matters here.
 func (l *loader) config(ctx context.Context, repo string, d manifest.Descriptor) ([]byte, error) {
