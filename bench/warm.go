@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,11 +69,10 @@ func (b *bench) warm() error {
 	for _, r := range rivals {
 		servers = append(servers, r.server)
 	}
+	every := slices.Concat(b.docs.urls(), loads[len(loads)-1].paths)
 	for _, server := range servers { // nginx looks for more than tar does
-		for _, l := range loads {
-			if err := b.visit(server, l.paths); err != nil {
-				return err
-			}
+		if err := b.visit(server, every); err != nil {
+			return err
 		}
 	}
 	for _, l := range []load{loads[0], loads[1]} {
