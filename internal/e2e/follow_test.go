@@ -144,3 +144,33 @@ func TestEveryOwnerIsFoundWithoutAListing(t *testing.T) {
 		t.Errorf("it cost %d requests", got)
 	}
 }
+
+// TestPatternsLimitWhatCanBeLookedUp: with --repo 'team/*' the rest of the
+// registry is not there, and is not asked for, under any spelling.
+func TestPatternsLimitWhatCanBeLookedUp(t *testing.T) {
+	reg := startRegistry(t)
+	s := smallSite()
+	for _, repo := range []string{"team/app", "team/deep/app", "other"} {
+		s.publish(t, reg.host, repo, "v1")
+	}
+	for name, listing := range map[string]relayMode{"listed": pass, "not listed": noCatalog} {
+		t.Run(name, func(t *testing.T) {
+			relay := startRelay(t, reg.host)
+			relay.set(listing)
+			d := mount(t, relay.host, "--repo=team/*")
+			wantFile(t, d.path("team/app/v1/index.html"), s["index.html"])
+			wantFile(t, d.path("team/app:v1/index.html"), s["index.html"])
+			mark := relay.mark()
+			for _, path := range []string{"other", "other/v1", "other:v1", "team/deep/app", "team/deep:v1", "Team/app", "team/app/-v1", "team/app:.v1"} {
+				if _, err := os.Stat(d.path(path)); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s: got %v, want %v", path, err, os.ErrNotExist)
+				}
+			}
+			for _, q := range relay.since(mark, "") {
+				if strings.Contains(q.path, "other") || strings.Contains(q.path, "deep/app") {
+					t.Errorf("the registry was asked for %s", q.path)
+				}
+			}
+		})
+	}
+}
