@@ -61,6 +61,7 @@ func TestAPullThroughMirrorIsAskedForContent(t *testing.T) {
 // TestAMirrorThatLiesIsNotBelieved: whatever is wrong with what it sends, the
 // right bytes come from the registry.
 func TestAMirrorThatLiesIsNotBelieved(t *testing.T) {
+	once(t)
 	reg := startRegistry(t)
 	sites := map[string]site{"small": smallSite(), "large": manyFiles(5, 4<<20+part)} // read whole, and by ranges
 	for repo, s := range sites {
