@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/regfs/regfs/internal/tree"
 )
@@ -37,7 +38,9 @@ func Scan(b *tree.Builder, layer int, size int64, r io.Reader, keep Keep) error 
 // ScanBelow is Scan for a layer that may hold nothing but what is in the folder
 // dir, and that folder.
 func ScanBelow(b *tree.Builder, layer int, size int64, dir string, r io.Reader, keep Keep) error {
-	s := scanner{keep: keep, buf: make([]byte, ChunkSize), member: b.AddMember(layer, 0, size)}
+	buf := scanBuffers.Get().(*[]byte)
+	defer scanBuffers.Put(buf)
+	s := scanner{keep: keep, buf: *buf, member: b.AddMember(layer, 0, size)}
 	s.all.within = dir
 	err := s.blob(size, r)
 	if _, broken := io.Copy(io.Discard, r); broken != nil {
@@ -51,6 +54,9 @@ func ScanBelow(b *tree.Builder, layer int, size int64, dir string, r io.Reader, 
 	}
 	return s.all.apply(b)
 }
+
+// scanBuffers hold one chunk each.
+var scanBuffers = sync.Pool{New: func() any { b := make([]byte, ChunkSize); return &b }}
 
 // scanner reads one tar stream.
 type scanner struct {
