@@ -24,6 +24,14 @@
 // looked up again after a refresh, and a tag that moves is announced to the
 // kernel at once.
 //
+// # Who reads all of a site
+//
+// A request to us costs thirty times a system call, so those who go through a
+// site are told more than they asked for, or less: a listing has attributes only
+// while somebody looks at them (habit.go), and who reads one small file after the
+// other finds the next ones in the page cache (gifts.go). Both are guesses, which
+// cost time when they are wrong and never change what is read.
+//
 // # Failing
 //
 // Without OPEN, the lookup of a file is the last moment to fail cleanly: a web
