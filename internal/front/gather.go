@@ -24,6 +24,9 @@ const (
 	minRound = 10 * time.Second
 	// failureRest is how long a version that cannot be described is left alone.
 	failureRest = time.Minute
+	// unresolvedRest is how long a tag that could not be resolved is left alone:
+	// registries list new ones a moment before they can be asked for.
+	unresolvedRest = 10 * time.Second
 	// newsPause is the pause between two rounds while there is news.
 	newsPause = 200 * time.Millisecond
 	// saveEvery is how often what is known is kept at most, while it changes.
@@ -50,8 +53,11 @@ func (f *Front) gather(ctx context.Context) {
 			continue // there is more to do, if somebody still looks
 		}
 		pause := f.refresh - f.now().Sub(begin)
-		if f.index.hasNews(f.now()) {
+		switch {
+		case f.index.hasNews(f.now()):
 			pause = min(pause, newsPause)
+		case !f.index.isWhole():
+			pause = min(pause, f.index.rest())
 		}
 		select {
 		case <-ctx.Done():

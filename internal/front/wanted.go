@@ -48,7 +48,15 @@ func (x *index) unlisted(now time.Time) []string {
 // unresolved are the tags of which nobody knows what they name, but for those
 // that were asked for without success just now.
 func (x *index) unresolved(now time.Time) []place {
-	return x.tags(func(t *tag) bool { return t.Digest == "" && now.Sub(t.failed) >= x.refresh })
+	return x.tags(func(t *tag) bool { return t.Digest == "" && now.Sub(t.failed) >= x.rest() })
+}
+
+// rest is how long a tag that could not be resolved is left alone.
+func (x *index) rest() time.Duration { return min(x.refresh, unresolvedRest) }
+
+// isWhole tells whether it is known of every tag what it names.
+func (x *index) isWhole() bool {
+	return len(x.tags(func(t *tag) bool { return t.Digest == "" })) == 0
 }
 
 // stale are the tags of which there is news or that were not asked for in a
