@@ -24,13 +24,16 @@
 // looked up again after a refresh, and a tag that moves is announced to the
 // kernel at once.
 //
-// # Who reads all of a site
+// # Who goes through a site
 //
-// A request to us costs thirty times a system call, so those who go through a
-// site are told more than they asked for, or less: a listing has attributes only
-// while somebody looks at them (habit.go), and who reads one small file after the
-// other finds the next ones in the page cache (gifts.go). Both are guesses, which
-// cost time when they are wrong and never change what is read.
+// A listing has attributes only while somebody looks at them (habit.go), since
+// they cost the daemon more than the names. That is a guess, which costs time
+// when it is wrong and never changes what is read.
+//
+// Nothing is put into the page cache before it is asked for, though that would
+// spare a reader of all files most of its requests: a process that is killed
+// while it waits for the lock of a page whose reader waits for that process waits
+// for ever, and its mount with it.
 //
 // # Failing
 //

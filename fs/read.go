@@ -26,9 +26,6 @@ func (f *FS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResu
 	case n.made != nil && n.made.companion == nil:
 		return fuse.ReadResultData(tail(n.made.data, in.Offset, len(buf))), fuse.OK
 	}
-	if n.made == nil {
-		f.gifts.read(n)
-	}
 	size := int(min(int64(len(buf)), n.size()-int64(in.Offset)))
 	if p, ok := n.piece(int64(in.Offset), size); ok {
 		return &pieceResult{p, size}, fuse.OK

@@ -51,7 +51,6 @@ type FS struct {
 	inodes  inodes
 	habit   habit
 	changes *changes
-	gifts   *gifts
 
 	documents Documents
 	kept      kept
@@ -67,7 +66,7 @@ func New(names Namespace, refresh time.Duration, status func() []byte) *FS {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		names:         names, refresh: refresh, status: status,
 		inodes:  inodes{m: map[nodeID]inode{}},
-		changes: newChanges(), gifts: newGifts(), documents: noDocuments{},
+		changes: newChanges(), documents: noDocuments{},
 	}
 	f.inodes.add(rootID, inode{made: &made{}})
 	return f
@@ -77,16 +76,10 @@ func New(names Namespace, refresh time.Duration, status func() []byte) *FS {
 func (f *FS) String() string { return "regfs" }
 
 // Init gives the way back to the kernel.
-func (f *FS) Init(s *fuse.Server) {
-	f.changes.start(s)
-	go f.give(s)
-}
+func (f *FS) Init(s *fuse.Server) { f.changes.start(s) }
 
 // OnUnmount ends what talks to the kernel.
-func (f *FS) OnUnmount() {
-	f.changes.stop()
-	f.gifts.stop()
-}
+func (f *FS) OnUnmount() { f.changes.stop() }
 
 // Forget drops a node that the kernel has no use for any more.
 func (f *FS) Forget(id, count uint64) {

@@ -81,22 +81,6 @@ func (s *Site) ReadAt(ctx context.Context, n tree.Node, p []byte, off int64) (in
 	return done, nil
 }
 
-// ReadLocal reads all of file n into p, if that is long enough and the file is
-// small and here. It waits for nobody.
-func (s *Site) ReadLocal(n tree.Node, p []byte) (size int, ok bool) {
-	first, count := s.Tree.Chunks(n)
-	if count != 1 {
-		return 0, false
-	}
-	c := s.Tree.Chunk(first)
-	if c.Size > int64(len(p)) || !s.content.store.Has(c.Digest, c.Size) {
-		return 0, false
-	}
-	s.follow(c.Member)
-	size, err := s.content.store.ReadAt(c.Digest, c.Size, p[:c.Size], 0)
-	return size, err == nil
-}
-
 // Piece is an open file that holds bytes of a site's file, verified, from Offset
 // on. It must be released.
 type Piece struct {
