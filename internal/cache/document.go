@@ -91,11 +91,7 @@ func (s *Store) storeDocument(name string, data []byte) error {
 	target := docsDir + "/" + name
 	dir := target[:strings.LastIndexByte(target, '/')]
 	before := s.documentSize(target)
-	err = s.dir.root.MkdirAll(dir, 0o700)
-	if err == nil {
-		err = s.dir.root.Rename(tmp, target)
-	}
-	if err != nil {
+	if err := s.dir.place(tmp, target); err != nil {
 		s.scratch.remove(tmp)
 		return err
 	}

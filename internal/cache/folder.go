@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -82,7 +83,7 @@ func checkOwn(dir string, fi fs.FileInfo) error {
 }
 
 func openLayout(outer *os.Root) (*folder, error) {
-	if err := outer.MkdirAll(layout, 0o700); err != nil {
+	if err := own(outer, layout); err != nil {
 		return nil, err
 	}
 	root, err := outer.OpenRoot(layout)
@@ -103,6 +104,9 @@ func (f *folder) openSelf() (err error) {
 	if f.conn, err = f.self.SyscallConn(); err != nil {
 		return err
 	}
+	if fi, err := f.root.Lstat(lockName); err == nil && !fi.Mode().IsRegular() {
+		_ = f.root.RemoveAll(lockName) // else opening says why; a pipe would wait
+	}
 	f.lock, err = f.root.OpenFile(lockName, os.O_CREATE|os.O_RDONLY, 0o600) // flock needs no more, and a disk can become read-only meanwhile
 	return err
 }
@@ -116,6 +120,35 @@ func (f *folder) close() error {
 		err = errors.Join(err, f.lock.Close())
 	}
 	return err
+}
+
+// own makes a folder, and those it is in, each in place of whatever else is
+// called so: a file, or a link, which could lead anywhere.
+func own(root *os.Root, dir string) error {
+	for i := range len(dir) + 1 {
+		if i < len(dir) && dir[i] != '/' {
+			continue
+		}
+		if fi, err := root.Lstat(dir[:i]); err == nil && !fi.IsDir() {
+			_ = root.Remove(dir[:i]) // else making the folder says why
+		}
+	}
+	return root.MkdirAll(dir, 0o700)
+}
+
+// place moves a finished file to where it is looked for, in one step. What is in
+// its way and no file of ours goes: a folder, or what is no folder on the way.
+func (f *folder) place(tmp, target string) error {
+	if f.root.Rename(tmp, target) == nil {
+		return nil
+	}
+	if err := own(f.root, target[:strings.LastIndexByte(target, '/')]); err != nil {
+		return err
+	}
+	if fi, err := f.root.Lstat(target); err == nil && fi.IsDir() {
+		_ = f.root.RemoveAll(target) // else moving says why
+	}
+	return f.root.Rename(tmp, target)
 }
 
 // shard is the folder of a content, path its file.

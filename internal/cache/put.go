@@ -86,12 +86,7 @@ func (s *Store) store(k Key, data []byte) error {
 	if err != nil {
 		return err
 	}
-	err = s.dir.root.Rename(tmp, path(k))
-	if errors.Is(err, fs.ErrNotExist) { // the first of its shard
-		_ = s.dir.root.Mkdir(shard(k), 0o700)
-		err = s.dir.root.Rename(tmp, path(k))
-	}
-	if err != nil {
+	if err = s.dir.place(tmp, path(k)); err != nil {
 		s.scratch.remove(tmp)
 	}
 	return err

@@ -26,7 +26,7 @@ type scratch struct {
 
 // newScratch removes what dead processes left and makes a folder of our own.
 func newScratch(d *folder) (*scratch, error) {
-	if err := d.root.MkdirAll(tmpDir, 0o700); err != nil {
+	if err := own(d.root, tmpDir); err != nil {
 		return nil, err
 	}
 	if err := sweep(d); err != nil {

@@ -55,7 +55,7 @@ type record struct {
 }
 
 func newSegments(d *folder, s *scratch, u *usage, limit int64) (*segments, error) {
-	if err := d.root.MkdirAll(segmentsDir, 0o700); err != nil {
+	if err := own(d.root, segmentsDir); err != nil {
 		return nil, err
 	}
 	return &segments{
@@ -201,7 +201,7 @@ func (g *segments) saveIndex(s *segment, entries []entry, end int64) {
 	if err != nil {
 		return
 	}
-	if g.dir.root.Rename(tmp, indexPath(s.name)) != nil {
+	if g.dir.place(tmp, indexPath(s.name)) != nil {
 		g.scratch.remove(tmp)
 	}
 }
