@@ -28,7 +28,7 @@ DEMO_PACKAGES := ca-certificates curl docker-registry fuse3 nginx
 # gcc is for the race detector; the font is for chromium, which needs one. npm
 # fetches websites to test with; many have it from elsewhere.
 TEST_PACKAGES := $(DEMO_PACKAGES) apache2-utils chromium docker.io docker-compose fonts-dejavu-core \
-	buildah gcc libarchive-tools libc6-dev skopeo umoci $(if $(shell command -v npm),,npm)
+	buildah gcc libarchive-tools libc6-dev skopeo strace umoci $(if $(shell command -v npm),,npm)
 
 # Mounting with allow_other, dockerd and nginx's other user need root. Only the
 # test binaries get it: what go builds stays ours.
