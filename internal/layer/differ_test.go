@@ -255,7 +255,7 @@ func FuzzDiffer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		if bytes.HasPrefix(archive, gzipMagic) || bytes.HasPrefix(archive, zstdMagic) || bytes.Contains(archive, []byte(whiteoutPrefix)) {
-			t.Skip()
+			return
 		}
 		got, err := ours(archive)
 		if err != nil {
@@ -263,7 +263,7 @@ func FuzzDiffer(f *testing.F) {
 		}
 		want, err := naive(archive)
 		if err != nil {
-			t.Skip() // links and devices
+			return // links and devices
 		}
 		if delete(want, "."); !same(got, want) {
 			t.Errorf("got %q, want %q", got, want)
