@@ -16,7 +16,7 @@ func FuzzClean(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after, path string) {
 		const secret = "S3CR3T-S3CR3T"
 		if strings.ContainsAny(path, " \t\n\r\"?'<>") || strings.Contains(before+path+after, "S3CR3T") {
-			t.Skip()
+			return
 		}
 		got := clean(before + " https://me:" + secret + "@host" + path + "?x=1&sig=" + secret + " " + after)
 		if strings.Contains(got, secret) {
