@@ -41,8 +41,9 @@ type entry struct {
 
 // entries are what one layer holds, in its order.
 type entries struct {
-	within    string // the folder in which all of it has to be, "" or "." for any
-	list      []entry
+	within    string    // the folder in which all of it has to be, "" or "." for any
+	list      [][]entry // in pieces: a slice that grows is there twice, and so is what it was made of
+	count     int       // of all entries, also those that are no files
 	whiteouts []string
 	opaque    []string
 }
@@ -56,7 +57,7 @@ func (e *entries) add(name string, n entry) error {
 	if !isWithin(clean, e.within) {
 		return fmt.Errorf("%w: name %.200q is not in the folder %.200q", ErrFormat, name, e.within)
 	}
-	if len(e.list)+len(e.whiteouts)+len(e.opaque) >= tree.MaxNodes {
+	if e.count++; e.count > tree.MaxNodes {
 		return fmt.Errorf("%w: more than %d entries", ErrFormat, tree.MaxNodes)
 	}
 	dir, base := path.Split(clean)
@@ -71,9 +72,32 @@ func (e *entries) add(name string, n entry) error {
 	case hidden[clean]:
 	default:
 		n.path = clean
-		e.list = append(e.list, n)
+		e.append(n)
 	}
 	return nil
+}
+
+// entriesTogether is how many entries a piece of the list has, 64 KiB.
+const entriesTogether = 1024
+
+func (e *entries) append(n entry) {
+	last := len(e.list) - 1
+	if last < 0 || len(e.list[last]) == entriesTogether {
+		e.list = append(e.list, nil)
+		last++
+	}
+	e.list[last] = append(e.list[last], n)
+}
+
+// each goes through the entries in their order.
+func (e *entries) each(yield func(entry) bool) {
+	for _, piece := range e.list {
+		for _, n := range piece {
+			if !yield(n) {
+				return
+			}
+		}
+	}
 }
 
 // cleanName gives an archive's name as the tree spells it. Names of folders end
@@ -113,14 +137,16 @@ func (e *entries) apply(b *tree.Builder) error {
 		b.Remove(name)
 	}
 	var later []entry
-	for i := range e.list {
-		n := &e.list[i]
-		err := n.apply(b)
-		if n.kind == hardLink && errors.Is(err, fs.ErrNotExist) {
-			later = append(later, *n)
-		} else if err != nil {
-			return fmt.Errorf("%w: %w", ErrFormat, err)
+	for i, piece := range e.list {
+		for _, n := range piece {
+			err := n.apply(b)
+			if n.kind == hardLink && errors.Is(err, fs.ErrNotExist) {
+				later = append(later, n)
+			} else if err != nil {
+				return fmt.Errorf("%w: %w", ErrFormat, err)
+			}
 		}
+		e.list[i] = nil // the tree has it now
 	}
 	return applyLinks(b, later)
 }

@@ -254,7 +254,7 @@ func (p *tocParser) apply(b *tree.Builder, layer int) error {
 		}
 	}
 	at := 0 // most often the next chunk is in the same member or the next one
-	for _, e := range p.all.list {
+	for e := range p.all.each {
 		for i := range e.chunks {
 			start := p.starts[e.chunks[i].Member]
 			if at+1 < len(offsets) && offsets[at+1] == start {

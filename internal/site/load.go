@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -97,6 +98,7 @@ func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 	}
 	t, err := l.tree(ctx, repo, m.Config, &r)
 	if err != nil {
+		giveBack()
 		return nil, fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)
 	}
 	s := newSite(l.contents, repo, r, t)
@@ -114,6 +116,20 @@ func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 // back to the machine at once: some 500 bytes a node, which a daemon that has
 // little else to do would hold for minutes.
 const manyNodes = 20_000
+
+// muchHeap is from what heap on, in bytes, the memory of an attempt that failed
+// goes back at once: a version with a million names is refused only at the last
+// of them, and a daemon at rest has a few megabytes.
+const muchHeap = 32 << 20
+
+// giveBack returns memory that nothing uses any more, if there may be much.
+func giveBack() {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+	metrics.Read(heap)
+	if heap[0].Value.Uint64()+heap[1].Value.Uint64() > muchHeap {
+		debug.FreeOSMemory()
+	}
+}
 
 // config reads the configuration blob, if it is one that matters here.
 func (l *loader) config(ctx context.Context, repo string, d manifest.Descriptor) ([]byte, error) {
