@@ -224,6 +224,10 @@ func TestHostileVersionsHarmNobody(t *testing.T) {
 			tags = append(tags, repo+"/"+name)
 		}
 	}
+	for name, blob := range hostileBlobs(t) {
+		reg.putImage(t, "blobs", name, imageConfig(), ociPart{mediaType: plainLayer, data: blob})
+		tags = append(tags, "blobs/"+name)
+	}
 	for name, entries := range hostileTables() {
 		reg.putImage(t, "tables", name, imageConfig(), tableLayer(t, `{"version":1,"entries":[`+entries+`]}`))
 		tags = append(tags, "tables/"+name)
