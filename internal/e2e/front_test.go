@@ -427,12 +427,15 @@ func (r *registry) tagMany(t testing.TB, repo, tag string, n int) {
 }
 
 // rss is the daemon's memory, as the kernel writes it.
-func rss(t testing.TB, d *daemon) string {
+func rss(t testing.TB, d *daemon) string { return ofStatus(t, d, "VmRSS") }
+
+// ofStatus is a line of what the kernel tells of the daemon.
+func ofStatus(t testing.TB, d *daemon, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
 	must(t, err)
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(value)
 		}
 	}

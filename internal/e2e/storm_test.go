@@ -229,10 +229,15 @@ func mostInASecond(requests []request) (most int) {
 }
 
 // memoryOf is the daemon's resident memory in KiB.
-func memoryOf(t testing.TB, d *daemon) (kib int) {
+func memoryOf(t testing.TB, d *daemon) int { return kibOf(t, d, "VmRSS") }
+
+// mostMemoryOf is what memoryOf was at most since the daemon began.
+func mostMemoryOf(t testing.TB, d *daemon) int { return kibOf(t, d, "VmHWM") }
+
+func kibOf(t testing.TB, d *daemon, name string) (kib int) {
 	t.Helper()
-	if _, err := fmt.Sscanf(rss(t, d), "%d kB", &kib); err != nil {
-		t.Fatalf("the daemon's memory: %q", rss(t, d))
+	if _, err := fmt.Sscanf(ofStatus(t, d, name), "%d kB", &kib); err != nil {
+		t.Fatalf("the daemon's memory: %q", ofStatus(t, d, name))
 	}
 	return kib
 }
