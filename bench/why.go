@@ -27,9 +27,10 @@ the tag. At 20 ms that is 0.06 s, of the 0.07 s by which they differ at 120 MB (
 const (
 	whyWhole = `a site below 16 MiB comes by one GET, so that it is local afterwards: 0.7 MB are transferred before the
 first byte is given (last column), of which curl takes 10 kB.`
-	whyWarm = `noise. No request reaches the daemon (last column), so that the difference can only be in the kernel's part of
-opening and reading a file: perf of the workers, one page, 32 connections, has 1.5 % of their samples in functions of FUSE and
-0.3 % in those of ext4; a third is in switching threads, by "aio threads", on both sides. W0, ext4 beside itself, varies as much.`
+	whyWarm = `in part noise: W0, ext4 beside itself, varies by as much. But nginx also takes more processor time for an answer
+(last column; 33 µs beside 27 for W1), while next to no request reaches the daemon: perf of the workers, one page, 32 connections, has 1.5 % of
+their samples in functions of FUSE and 0.3 % in those of ext4, which explains 0.4 µs; a third is in switching threads, by "aio
+threads", on both sides. The rest of the difference is not explained yet.`
 	whyTable = `reading the table of contents, which curl only transfers. pprof of the daemon, 2.0 µs of wall time a file: JSON 36 %,
 making the tree of it 42 %, while decompressing and hashing go on beside it on another core; 66 MB of JSON for 200,000 files. An
 index that needs no parsing would have to come from the registry in a form that no other reader of eStargz knows.`
