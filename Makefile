@@ -82,8 +82,11 @@ e2e: ## the tests of the commands as users meet them: registry, mount, nginx, br
 all: # unit and e2e
 	@$(call GOTEST,./...)
 
+# A program under the race detector sleeps for a second when it ends, and the
+# tests run hundreds.
 race: ## all tests but the long ones with the race detector
-	@$(call GOTEST_AGAIN,-race ./...)
+	@export GORACE=atexit_sleep_ms=10
+	$(call GOTEST_AGAIN,-race ./...)
 
 single: ## the same on one processor: some failures are only visible like this
 	@export GOMAXPROCS=1
