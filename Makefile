@@ -58,9 +58,9 @@ demo: ## publish app/ twice and serve it here until Ctrl-C; CHECK=1 compares eve
 	@$(MAKE) --no-print-directory build
 	@CHECK=$(CHECK) scripts/demo.sh
 
-test: ## install what is missing and run everything: lint, tests, -race, GOMAXPROCS=1, fuzzing, the demo
+test: ## install what is missing and run everything: lint, tests, -race, GOMAXPROCS=1, the demo
 	@begin=$$SECONDS
-	for step in packages lint all race single fuzz check; do
+	for step in packages lint all race single check; do
 		echo "== $$step"
 		$(MAKE) --no-print-directory $$step
 	done
