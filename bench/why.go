@@ -27,10 +27,9 @@ the tag. At 20 ms that is 0.06 s, of the 0.07 s by which they differ at 120 MB (
 const (
 	whyWhole = `a site below 16 MiB comes by one GET, so that it is local afterwards: 0.7 MB are transferred before the
 first byte is given (last column), of which curl takes 10 kB.`
-	whyWarm = `in part noise: W0, ext4 beside itself, varies by as much. But nginx also takes more processor time for an answer
-(last column; 33 µs beside 27 for W1), while next to no request reaches the daemon: perf of the workers, one page, 32 connections, has 1.5 % of
-their samples in functions of FUSE and 0.3 % in those of ext4, which explains 0.4 µs; a third is in switching threads, by "aio
-threads", on both sides. The rest of the difference is not explained yet.`
+	whyWarm = `the kernel's part of opening a file. Next to no request reaches the daemon (last column), and nginx takes 1 to
+3 µs more of processor time for an answer (19 beside 17 for W1): walking a path, opening and closing cost that in FUSE (open and close
+alone: 5.1 µs, 4.0 on ext4). While nginx handed each read to a thread an answer took 33 µs, beside 27, and hid it.`
 	whyTable = `reading the table of contents, which curl only transfers. pprof of the daemon, 2.0 µs of wall time a file: JSON 36 %,
 making the tree of it 42 %, while decompressing and hashing go on beside it on another core; 66 MB of JSON for 200,000 files. An
 index that needs no parsing would have to come from the registry in a form that no other reader of eStargz knows.`
