@@ -123,21 +123,26 @@ func prepare(point string) (string, error) {
 	return point, checkDevice()
 }
 
-// replaceDead detaches mounts at point whose daemon is gone, and refuses live
-// ones.
+// replaceDead detaches mounts at point whose daemon is gone or hangs, and refuses
+// live ones.
 func replaceDead(point string) error {
 	for {
 		state, err := StateOf(point)
 		if err != nil || state == NotMounted {
 			return err
 		}
-		if state == Alive {
+		switch state {
+		case Alive:
 			return fmt.Errorf("%s is a regfs mount already: 'regfs unmount %s' ends it", point, point)
+		case Hung:
+			err = giveUp(point)
+		default:
+			err = detach(point)
 		}
-		if err := detach(point); err != nil {
+		if err != nil {
 			return fmt.Errorf("%s: detach the mount of a daemon that is gone: %w", point, err)
 		}
-		slog.Info("detached a mount whose daemon is gone", "event", "stale_mount", "path", point)
+		slog.Info("detached a mount whose daemon is gone", "event", "stale_mount", "path", point, "hung", state == Hung)
 	}
 }
 
@@ -202,7 +207,7 @@ func (m *Mount) Close() error {
 // unmount takes the mount out of the tree. It asks the mount itself nothing: a
 // process that is killed while it waits for its own answer waits for ever.
 func (m *Mount) unmount() error {
-	ours, err := isOurs(m.point)
+	_, ours, err := mounted(m.point)
 	if err != nil || !ours {
 		return err
 	}

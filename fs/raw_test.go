@@ -219,12 +219,12 @@ func parseDirent(b []byte) (name string, length int) {
 
 func TestMountinfoIsReadAsTheKernelWritesIt(t *testing.T) {
 	for line, want := range map[string]string{
-		`36 35 98:0 /root /mnt/a rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:            "/mnt/a ext3",
-		`99 35 0:50 / /mnt/with\040space\134x ro,nosuid shared:2 master:3 - fuse.regfs host:5000 ro`: `/mnt/with space\x fuse.regfs`,
-		`garbage`: " ",
+		`36 35 98:0 /root /mnt/a rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:            "/mnt/a ext3 0",
+		`99 35 0:50 / /mnt/with\040space\134x ro,nosuid shared:2 master:3 - fuse.regfs host:5000 ro`: `/mnt/with space\x fuse.regfs 50`,
+		`garbage`: "  ",
 	} {
-		point, kind, _ := parseMountinfo(line)
-		if got := point + " " + kind; got != want {
+		point, at, _ := parseMountinfo(line)
+		if got := point + " " + at.kind + " " + at.minor; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

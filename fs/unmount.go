@@ -1,15 +1,11 @@
 package fs
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,16 +27,17 @@ const (
 	NotMounted State = iota
 	Alive
 	Dead // the mount is there, its daemon is gone
+	Hung // the mount is there, and its daemon has not answered for answerWait
 )
 
-// answerWait is how long StateOf waits for a daemon to say that it lives.
-const answerWait = 2 * time.Second
+// answerWait is how long StateOf waits for a daemon to say that it lives, which
+// takes one that works microseconds. A machine that is busy beyond all measure
+// must not make a mount look hung that is not: who finds it so takes it away.
+const answerWait = 3 * time.Second
 
 // StateOf tells whether a file system of ours is mounted at point, and served.
-// A daemon that does not answer counts as alive: it may yet.
 func StateOf(point string) (State, error) {
-	mounted, err := isOurs(point)
-	if err != nil || !mounted {
+	if _, ours, err := mounted(point); err != nil || !ours {
 		return NotMounted, err
 	}
 	answer := make(chan error, 1)
@@ -54,80 +51,16 @@ func StateOf(point string) (State, error) {
 			return Dead, nil
 		}
 	case <-time.After(answerWait):
+		return Hung, nil
 	}
 	return Alive, nil
 }
 
-// isOurs looks the point up in the mount table.
-func isOurs(point string) (bool, error) {
-	point, err := filepath.Abs(point)
-	if err != nil {
-		return false, err
-	}
-	kinds, err := mountTable()
-	return kinds[point] == fsType, err
-}
-
-// Mountpoints are where file systems of ours are mounted, in order, whether
-// their daemons live or not.
-func Mountpoints() ([]string, error) {
-	kinds, err := mountTable()
-	maps.DeleteFunc(kinds, func(_, kind string) bool { return kind != fsType })
-	return slices.Sorted(maps.Keys(kinds)), err
-}
-
-// mountTable tells of each mountpoint what kind of file system is on it: the
-// last mount counts.
-func mountTable() (map[string]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	kinds := map[string]string{}
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if point, kind, ok := parseMountinfo(lines.Text()); ok {
-			kinds[point] = kind
-		}
-	}
-	return kinds, lines.Err()
-}
-
-// parseMountinfo reads the mountpoint and the type out of a line such as
-//
-//	36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw
-//
-// Source: proc_pid_mountinfo(5).
-func parseMountinfo(line string) (point, kind string, ok bool) {
-	before, after, ok := strings.Cut(line, " - ")
-	fields, types := strings.Fields(before), strings.Fields(after)
-	if !ok || len(fields) < 6 || len(types) < 1 {
-		return "", "", false
-	}
-	return unescape(fields[4]), types[0], true
-}
-
-// unescape undoes the octal escapes of space, tab, newline and backslash.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(c))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-// Unmount ends the mount at point, whether its daemon lives or is gone. If
-// somebody has a file of it open it is an ErrBusy, unless lazy: then the mount
-// disappears from the tree and its daemon ends when the last one lets go.
-// Errors are also ErrNotMounted, and those of the kernel.
+// Unmount ends the mount at point, whether its daemon lives, is gone, or hangs.
+// If somebody has a file of it open it is an ErrBusy, unless lazy: then the mount
+// disappears from the tree and its daemon ends when the last one lets go. Who
+// waits for a daemon that hangs hears an error, and keeps nothing. Errors are also
+// ErrNotMounted, and those of the kernel.
 func Unmount(point string, lazy bool) error {
 	state, err := StateOf(point)
 	if err != nil {
@@ -135,6 +68,9 @@ func Unmount(point string, lazy bool) error {
 	}
 	if state == NotMounted {
 		return fmt.Errorf("%s: %w", point, ErrNotMounted)
+	}
+	if state == Hung {
+		return giveUp(point)
 	}
 	err = unmount(point, 0)
 	if errors.Is(err, syscall.EBUSY) || err != nil && state == Dead {
@@ -145,6 +81,33 @@ func Unmount(point string, lazy bool) error {
 	}
 	if err != nil {
 		return fmt.Errorf("unmount %s: %w", point, err)
+	}
+	return nil
+}
+
+// connections is where the kernel's control file system is mounted, with a folder
+// for each FUSE mount, named by the minor number of its device.
+// Source: the kernel's filesystems/fuse/fuse.rst.
+const connections = "/sys/fs/fuse/connections"
+
+// giveUp detaches a mount whose daemon does not answer, and has the kernel answer
+// in its place: all calls that wait for it fail. A daemon that was killed while the
+// kernel waited in it cannot even end before that. The file system itself, which
+// would keep us waiting with the others, is asked nothing.
+//
+// Root needs no control file system, which containers lack: the kernel aborts what
+// is unmounted by force. For others it is the only way.
+func giveUp(point string) error {
+	at, ours, err := mounted(point)
+	if err != nil || !ours {
+		return err
+	}
+	aborting := os.WriteFile(filepath.Join(connections, at.minor, "abort"), []byte("1"), 0)
+	if err := unmount(point, unix.MNT_DETACH|unix.MNT_FORCE); err != nil {
+		return fmt.Errorf("unmount %s, whose daemon does not answer: %w", point, err)
+	}
+	if aborting != nil && os.Geteuid() != 0 {
+		return fmt.Errorf("%s is unmounted, but whoever waits for its daemon, which does not answer, waits on: %w", point, aborting)
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ func status(point string, asJSON bool, web cli.Web, stdout io.Writer) error {
 		return err
 	case state == fs.NotMounted:
 		return cli.WithCode(cli.ExitNotFound, fmt.Errorf("%s: not mounted: 'regfs mount %s' mounts it", point, point))
+	case state == fs.Hung:
+		return fmt.Errorf("%s: the daemon does not answer: 'regfs unmount %s' frees whoever waits for it", point, point)
 	case state == fs.Dead:
 		return cli.WithCode(cli.ExitNotFound, fmt.Errorf("%s: not mounted: its daemon is gone; 'regfs mount %s' replaces it", point, point))
 	}
