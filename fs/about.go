@@ -5,7 +5,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 )
 
 // aboutPath is the folder in the root that tells about the mount itself. It is
@@ -15,7 +15,7 @@ const aboutPath = ".regfs"
 var aboutID = hashID("about")
 
 // hostsPath is the folder in it where sites are found by their DNS labels.
-const hostsPath = site.HostsFolder
+const hostsPath = namespace.HostsFolder
 
 // aboutFiles are the files in it.
 var aboutFiles = []string{"ready", "status.json"}

@@ -1,7 +1,7 @@
 // Package fs shows sites as a FUSE file system: node ids, lookups, listings,
 // attributes, reads, and the mount itself. It knows trees and content. It does
-// not know registries: what a name means, and the bytes of a file, it asks of
-// internal/site.
+// not know registries: what a name means it asks of internal/namespace, and the
+// bytes of a file of internal/site.
 //
 // # Node ids
 //

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 )
 
 // How long an operation may take. A web server's worker waits in it, and with
@@ -36,7 +36,7 @@ type Namespace interface {
 	// Lookup tells what name is in the folder dir, "" for the root.
 	// Errors: fs.ErrNotExist, only when that is known; fs.ErrPermission; others
 	// when nothing is known.
-	Lookup(ctx context.Context, dir, name string) (site.Entry, error)
+	Lookup(ctx context.Context, dir, name string) (namespace.Entry, error)
 	// List gives the names in the folder dir, in any order.
 	List(ctx context.Context, dir string) ([]string, error)
 }
@@ -118,7 +118,7 @@ func operation(cancel <-chan struct{}, budget time.Duration) (context.Context, c
 // there may be thousands a second, of which the namespace tells as a whole.
 func fail(op, path string, err error) fuse.Status {
 	status := fuse.Status(errno(err))
-	if status != fuse.ENOENT && status != fuse.EINTR && !errors.Is(err, site.ErrBusy) {
+	if status != fuse.ENOENT && status != fuse.EINTR && !errors.Is(err, namespace.ErrBusy) {
 		slog.Error(op, "event", "failed", "path", path, "errno", status.String(), "err", err)
 	}
 	return status

@@ -17,7 +17,7 @@ import (
 
 	"github.com/regfs/regfs/internal/bundle"
 	"github.com/regfs/regfs/internal/cache"
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -34,7 +34,7 @@ type world struct {
 	t      testing.TB
 	server *httptest.Server
 	client *registry.Client
-	live   *site.Live
+	live   *namespace.Live
 }
 
 func newWorld(t testing.TB) *world {
@@ -47,7 +47,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := site.Open(site.Options{Registry: client, Store: store, Refresh: 200 * time.Millisecond})
+	live := namespace.Open(namespace.Options{Registry: client, Store: store, Refresh: 200 * time.Millisecond})
 	t.Cleanup(func() {
 		live.Close()
 		store.Close()

@@ -17,7 +17,7 @@ import (
 	"github.com/regfs/regfs/internal/front"
 	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/internal/metrics"
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/internal/web"
 	"github.com/regfs/regfs/registry"
 )
@@ -29,7 +29,7 @@ type daemon struct {
 	counts   *metrics.Metrics
 	registry *registry.Client
 	store    *cache.Store
-	live     *site.Live
+	live     *namespace.Live
 	own      *web.Server // the daemon's own address
 	files    *fs.FS
 	front    *front.Front // nil with --no-index
@@ -72,7 +72,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if d.store, err = openStore(d.flags.cache, int64(d.flags.cacheSize)); err != nil {
 		return err
 	}
-	d.live = site.Open(site.Options{
+	d.live = namespace.Open(namespace.Options{
 		Registry: d.registry, Store: d.store, Refresh: d.flags.refresh, KeepAssets: d.flags.keepAssets,
 		Repositories: d.flags.repos, Pinned: pinned, Platform: platform,
 	})
@@ -130,7 +130,7 @@ func (d *daemon) serve(ctx context.Context, point string, stderr io.Writer) erro
 // away keeps nothing from starting.
 const listWait = 200 * time.Millisecond
 
-func waitListed(ctx context.Context, live *site.Live) {
+func waitListed(ctx context.Context, live *namespace.Live) {
 	ctx, cancel := context.WithTimeout(ctx, listWait)
 	defer cancel()
 	live.WaitListed(ctx)
@@ -145,7 +145,7 @@ func openStore(dir string, limit int64) (*cache.Store, error) {
 
 // statusDocument is what .regfs/status.json holds.
 type statusDocument struct {
-	site.Status
+	namespace.Status
 	Listen string `json:"listen,omitempty"` // host:port of the daemon's own address
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/regfs/regfs/fs"
 	"github.com/regfs/regfs/internal/cli"
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/internal/site"
 )
 
@@ -53,7 +54,7 @@ func explain(ctx context.Context, path string, asJSON bool, stdout io.Writer) er
 	if err != nil {
 		return err
 	}
-	var x site.Explanation
+	var x namespace.Explanation
 	if err := json.Unmarshal(data, &x); err != nil {
 		return fmt.Errorf("%s: the daemon's answer: %w", point, err)
 	}
@@ -128,7 +129,7 @@ func askDaemon(ctx context.Context, point, below string) ([]byte, error) {
 }
 
 // explanations answers for one path.
-func explanations(live *site.Live) http.Handler {
+func explanations(live *namespace.Live) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
@@ -138,7 +139,7 @@ func explanations(live *site.Live) http.Handler {
 	})
 }
 
-func printExplanation(out io.Writer, path string, x site.Explanation) error {
+func printExplanation(out io.Writer, path string, x namespace.Explanation) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%s\t"+format+"\n", append([]any{name}, args...)...)
@@ -173,7 +174,7 @@ func printExplanation(out io.Writer, path string, x site.Explanation) error {
 	return w.Flush()
 }
 
-func explainFile(line func(name, format string, args ...any), x site.Explanation) {
+func explainFile(line func(name, format string, args ...any), x namespace.Explanation) {
 	line("size", "%d bytes", x.Size)
 	if x.Content != "" {
 		line("content", "%s", x.Content)

@@ -5,13 +5,14 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/internal/rules"
 	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/web"
 )
 
 // decide tells a web server what the sites of live want.
-func decide(live *site.Live) web.Decide {
+func decide(live *namespace.Live) web.Decide {
 	return func(ctx context.Context, place, path, query string) (web.Decision, error) {
 		s, above, rest, err := live.Find(ctx, place+path)
 		if err != nil || !s.HasRules() {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/regfs/regfs/fs"
 	"github.com/regfs/regfs/internal/cli"
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 )
 
 // statusWait is how long a daemon may take to say how it is.
@@ -53,7 +53,7 @@ func status(point string, asJSON bool, web cli.Web, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: the daemon does not say how it is: %w", point, err)
 	}
-	var s site.Status
+	var s namespace.Status
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("%s: %w", point, err)
 	}
@@ -83,7 +83,7 @@ func readStatus(path string) (data []byte, err error) {
 	}
 }
 
-func printStatus(out io.Writer, point string, web cli.Web, s site.Status) error {
+func printStatus(out io.Writer, point string, web cli.Web, s namespace.Status) error {
 	state := "healthy"
 	if !s.Healthy {
 		state = "degraded"

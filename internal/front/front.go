@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/tree"
 )
@@ -36,7 +37,7 @@ type Source interface {
 	Tags(ctx context.Context, repo string) ([]string, error)
 	// Shown are the tags that are followed anyway: what is known of them costs
 	// no request.
-	Shown() []site.Shown
+	Shown() []namespace.Shown
 	// Head tells what a tag names.
 	Head(ctx context.Context, repo, tag string) (digest.Digest, error)
 	// Describe tells what a manifest alone knows of a version.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/regfs/regfs/internal/compare"
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/internal/site"
 	"github.com/regfs/regfs/internal/tree"
 	"github.com/regfs/regfs/registry"
@@ -35,7 +36,7 @@ type world struct {
 	tags     map[string]string
 	refuses  map[string]bool // repositories of which it does not tell the tags
 	public   bool            // it does not list its repositories
-	shown    []site.Shown
+	shown    []namespace.Shown
 	requests map[string]int // by kind
 	docs     map[string][]byte
 }
@@ -70,11 +71,11 @@ func (w *world) put(name, version string) {
 	w.tags[name] = version
 }
 
-func (w *world) Registry() string      { return "example.org" }
-func (w *world) Key() string           { return "key" }
-func (w *world) Allowed(r string) bool { return r != "hidden" }
-func (w *world) Lists() bool           { return !w.public }
-func (w *world) Shown() []site.Shown   { defer w.do("shown")(); return slices.Clone(w.shown) }
+func (w *world) Registry() string         { return "example.org" }
+func (w *world) Key() string              { return "key" }
+func (w *world) Allowed(r string) bool    { return r != "hidden" }
+func (w *world) Lists() bool              { return !w.public }
+func (w *world) Shown() []namespace.Shown { defer w.do("shown")(); return slices.Clone(w.shown) }
 
 func (w *world) Repositories(context.Context) []string {
 	defer w.do("catalog")()
@@ -354,7 +355,7 @@ func TestTheSameListIsTheSameBytes(t *testing.T) {
 
 func TestWhatIsFollowedCostsNoRequest(t *testing.T) {
 	w := newWorld("my-app:v1", "one")
-	w.shown = []site.Shown{{Repository: "my-app", Tag: "v1", Digest: indexOf("one"), Manifest: manifestOf("one"), Checked: time.Now().Add(time.Hour)}}
+	w.shown = []namespace.Shown{{Repository: "my-app", Tag: "v1", Digest: indexOf("one"), Manifest: manifestOf("one"), Checked: time.Now().Add(time.Hour)}}
 	s := until(t, open(t, w), "the files", func(s sites) bool { return s.Versions[indexOf("one")].Files == 1 })
 	if v := s.Versions[indexOf("one")]; v.Bytes != 3 {
 		t.Errorf("got %+v, want 3 bytes", v)
@@ -368,7 +369,7 @@ func TestWhatIsFollowedCostsNoRequest(t *testing.T) {
 func TestPublicRegistriesAreAskedLittle(t *testing.T) {
 	w := newWorld("my-app:v1", "one", "my-app:v2", "two")
 	w.public = true
-	w.shown = []site.Shown{{Repository: "my-app", Tag: "v1", Digest: indexOf("one"), Manifest: manifestOf("one"), Checked: time.Now()}}
+	w.shown = []namespace.Shown{{Repository: "my-app", Tag: "v1", Digest: indexOf("one"), Manifest: manifestOf("one"), Checked: time.Now()}}
 	s := until(t, open(t, w), "the list", func(s sites) bool { return done(s) && s.Versions[indexOf("one")].Manifest != "" })
 	if v := s.Versions[indexOf("two")]; v.Manifest != "" {
 		t.Errorf("got %+v of a version that nobody opened, want nothing", v)

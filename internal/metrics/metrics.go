@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sys/unix"
 
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -71,7 +71,9 @@ func New(version string) *Metrics {
 
 // Watch adds what a namespace and its cache say of themselves; status is asked
 // with every scrape.
-func (m *Metrics) Watch(status func() site.Status) { m.registry.MustRegister(&statusCollector{status}) }
+func (m *Metrics) Watch(status func() namespace.Status) {
+	m.registry.MustRegister(&statusCollector{status})
+}
 
 // Operation counts a request of the kernel: see fs.Observer.
 func (m *Metrics) Operation(op string, took time.Duration, errno syscall.Errno) {

@@ -3,11 +3,11 @@ package metrics
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/regfs/regfs/internal/site"
+	"github.com/regfs/regfs/internal/namespace"
 )
 
 // statusCollector turns a status into metrics.
-type statusCollector struct{ status func() site.Status }
+type statusCollector struct{ status func() namespace.Status }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)

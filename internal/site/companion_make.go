@@ -53,8 +53,8 @@ type companions struct {
 	counts struct{ made, useless atomic.Int64 }
 }
 
-// CompanionStats says how the making of companions is doing. Counts begin at
-// Open.
+// CompanionStats says how the making of companions is doing. Counts begin with
+// the loader.
 type CompanionStats struct {
 	Made    int64 `json:"made"`
 	Useless int64 `json:"useless"` // contents that would not get a tenth smaller

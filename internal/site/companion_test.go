@@ -86,9 +86,9 @@ func (r companionReader) ReadAt(p []byte, off int64) (int, error) {
 	return r.c.ReadAt(r.t.Context(), p, off)
 }
 
-func mustRead(t testing.TB, l *Live, dir, name, file string) string {
+func mustRead(t testing.TB, s *Site, file string) string {
 	t.Helper()
-	text, err := read(l, dir, name, file)
+	text, err := read(s, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +100,8 @@ func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
 	app := script(1, 40_000)
 	large := strings.Repeat("of several chunks\n", 5<<20/18)
 	w.publish("my-app", "v1", map[string]string{"app.js": app, "large.txt": large})
-	l := w.open(t.TempDir(), time.Hour)
-	s := siteOf(t, l, "my-app", "v1")
+	l, _ := w.open(t.TempDir())
+	s := w.site(l, "my-app", "v1")
 	requests, _ := w.since(func() {
 		if c, settled := s.Companion(tree.Root, "app.js.gz"); c != nil || settled {
 			t.Errorf("before the file is here: got %v, settled %v; want not yet", c, settled)
@@ -111,12 +111,12 @@ func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
 	if len(requests) > 0 {
 		t.Errorf("a companion made the daemon ask for %q", requests)
 	}
-	mustRead(t, l, "my-app", "v1", "app.js")
+	mustRead(t, s, "app.js")
 	c := companion(t, s, "app.js.gz")
 	if got := inflate(t, c); got != app {
 		t.Errorf("got %d other bytes", len(got))
 	}
-	mustRead(t, l, "my-app", "v1", "large.txt")
+	mustRead(t, s, "large.txt")
 	if got := inflate(t, companion(t, s, "large.txt.gz")); got != large {
 		t.Errorf("a file of several chunks: got %d other bytes than %d", len(got), len(large))
 	}
@@ -131,20 +131,20 @@ func TestWhatIsCompressedHasNoCompanion(t *testing.T) {
 		"data.bin": noise(300_000, 2), "small.txt": strings.Repeat("a", minPlain-1), "least.txt": strings.Repeat("a", minPlain),
 		"IMAGE.PNG": script(1, 4000), "own.js": script(2, 4000), "own.js.gz": "its own", "folder/x.js": script(3, 4000),
 	})
-	l := w.open(t.TempDir(), time.Hour)
-	s := siteOf(t, l, "my-app", "v1")
+	l, _ := w.open(t.TempDir())
+	s := w.site(l, "my-app", "v1")
 	for _, name := range []string{"small.txt.gz", "IMAGE.PNG.gz", "own.js.gz.gz", "folder.gz", "missing.js.gz", ".gz", "missing.js", "least.txt.br"} {
 		if c, settled := s.Companion(tree.Root, name); c != nil || !settled {
 			t.Errorf("%s: got %v, settled %v; want none for ever, at once", name, c, settled)
 		}
 	}
-	mustRead(t, l, "my-app", "v1", "data.bin")
-	mustRead(t, l, "my-app", "v1", "least.txt")
+	mustRead(t, s, "data.bin")
+	mustRead(t, s, "least.txt")
 	settled(t, s, "data.bin.gz")
 	if c := companion(t, s, "least.txt.gz"); c.Size >= minPlain {
 		t.Errorf("got %d bytes", c.Size)
 	}
-	eventually(t, "the status tells of it", func() bool { return l.Status().Companions == CompanionStats{Made: 1, Useless: 1} })
+	eventually(t, "it is counted", func() bool { return l.CompanionStats() == CompanionStats{Made: 1, Useless: 1} })
 }
 
 func TestCompanionsAreSharedAndKept(t *testing.T) {
@@ -153,19 +153,20 @@ func TestCompanionsAreSharedAndKept(t *testing.T) {
 	w.publish("my-app", "v1", map[string]string{"app.js": app, "noise": data})
 	w.publish("other", "v7", map[string]string{"renamed.mjs": app, "more.html": script(9, 5000)})
 	dir := t.TempDir()
-	l := w.open(dir, time.Hour)
-	mustRead(t, l, "my-app", "v1", "app.js")
-	mustRead(t, l, "my-app", "v1", "noise")
-	first := companion(t, siteOf(t, l, "my-app", "v1"), "app.js.gz")
-	settled(t, siteOf(t, l, "my-app", "v1"), "noise.gz")
-	second, _ := siteOf(t, l, "other", "v7").Companion(tree.Root, "renamed.mjs.gz")
+	l, end := w.open(dir)
+	s := w.site(l, "my-app", "v1")
+	mustRead(t, s, "app.js")
+	mustRead(t, s, "noise")
+	first := companion(t, s, "app.js.gz")
+	settled(t, s, "noise.gz")
+	second, _ := w.site(l, "other", "v7").Companion(tree.Root, "renamed.mjs.gz")
 	if second == nil || second.Digest != first.Digest {
 		t.Errorf("the same content in another repository: got %v, want %x at once", second, first.Digest)
 	}
-	l.Close() // and again, on the same store
+	end() // and again, on the same store
 	w.setDown(true)
-	l = w.open(dir, time.Hour)
-	s := siteOf(t, l, "my-app", "v1")
+	l, _ = w.open(dir)
+	s = w.kept(l, s)
 	kept, _ := s.Companion(tree.Root, "app.js.gz")
 	if kept == nil || kept.Digest != first.Digest || inflate(t, kept) != app {
 		t.Errorf("after a restart: got %v, want %x at once", kept, first.Digest)
@@ -180,10 +181,11 @@ func TestADamagedTableIsMadeAgain(t *testing.T) {
 	app := script(1, 20_000)
 	w.publish("my-app", "v1", map[string]string{"app.js": app})
 	dir := t.TempDir()
-	l := w.open(dir, time.Hour)
-	mustRead(t, l, "my-app", "v1", "app.js")
-	companion(t, siteOf(t, l, "my-app", "v1"), "app.js.gz")
-	l.Close()
+	l, end := w.open(dir)
+	s := w.site(l, "my-app", "v1")
+	mustRead(t, s, "app.js")
+	companion(t, s, "app.js.gz")
+	end()
 	name := filepath.Join(dir, "v1", "docs", derivationsName)
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -193,8 +195,8 @@ func TestADamagedTableIsMadeAgain(t *testing.T) {
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l = w.open(dir, time.Hour)
-	s := siteOf(t, l, "my-app", "v1")
+	l, _ = w.open(dir)
+	s = w.site(l, "my-app", "v1")
 	if c, settled := s.Companion(tree.Root, "app.js.gz"); c != nil || settled {
 		t.Errorf("got %v, settled %v; want that a damaged table says nothing", c, settled)
 	}
@@ -223,9 +225,9 @@ func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
 	app := fmt.Sprintf("%x", noise(300_000, 1)) // so that the companion is a file of its own
 	w.publish("my-app", "v1", map[string]string{"app.js": app})
 	dir := t.TempDir()
-	l := w.open(dir, time.Hour)
-	mustRead(t, l, "my-app", "v1", "app.js")
-	s := siteOf(t, l, "my-app", "v1")
+	l, _ := w.open(dir)
+	s := w.site(l, "my-app", "v1")
+	mustRead(t, s, "app.js")
 	c := companion(t, s, "app.js.gz")
 	removeContents(t, dir)
 	if again, settled := s.Companion(tree.Root, "app.js.gz"); again != nil || settled {
@@ -253,9 +255,9 @@ func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
 func TestNothingIsMadeWhileReadersWait(t *testing.T) {
 	w := newWorld(t)
 	w.publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
-	l := w.open(t.TempDir(), time.Hour)
-	mustRead(t, l, "my-app", "v1", "app.js")
-	s := siteOf(t, l, "my-app", "v1")
+	l, _ := w.open(t.TempDir())
+	s := w.site(l, "my-app", "v1")
+	mustRead(t, s, "app.js")
 	s.content.fetches.waiting.Add(1)
 	s.Companion(tree.Root, "app.js.gz")
 	time.Sleep(wishDelay + 5*patience)
@@ -301,8 +303,8 @@ func (t *derivations) len() int {
 
 func TestTheTableOfCompanionsIsBounded(t *testing.T) {
 	w := newWorld(t)
-	l := w.open(t.TempDir(), time.Hour)
-	table := l.loader.companions.made
+	l, _ := w.open(t.TempDir())
+	table := l.companions.made
 	id := func(i int) (d tree.Digest) { copy(d[:], fmt.Sprint(i)); return d }
 	for i := range 3 * maxDerivations {
 		table.add(id(i), derived{size: int64(i)})
@@ -334,17 +336,14 @@ func TestTheTableOfCompanionsIsBounded(t *testing.T) {
 func BenchmarkCompanion(b *testing.B) {
 	w := newWorld(b)
 	w.publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
-	l := w.open(b.TempDir(), time.Hour)
-	mustRead(b, l, "my-app", "v1", "app.js")
-	e, err := l.Lookup(b.Context(), "my-app", "v1")
-	if err != nil {
-		b.Fatal(err)
-	}
-	companion(b, e.Site, "app.js.gz")
+	l, _ := w.open(b.TempDir())
+	s := w.site(l, "my-app", "v1")
+	mustRead(b, s, "app.js")
+	companion(b, s, "app.js.gz")
 	for _, name := range []string{"app.js.gz", "nothing.js.gz", "nothing.js"} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				e.Site.Companion(tree.Root, name)
+				s.Companion(tree.Root, name)
 			}
 		})
 	}

@@ -18,7 +18,7 @@ type contents struct {
 	store    *cache.Store
 	flights  *flights
 	fetches  *fetches
-	health   *health
+	health   *Health
 	costs    costs
 
 	companions *companions
@@ -134,11 +134,17 @@ func unavailable(err error) error { return fmt.Errorf("%w: %v", registry.ErrUnav
 // nothing about whether the registry answers.
 var errBroken = errors.New("the registry does not have what its manifest names")
 
-// promised turns "not there" into "unavailable" for what a manifest names: its
+// Promised turns "not there" into "unavailable" for what a manifest names: its
 // absence is a fault, not an answer to who asked for a file.
-func promised(err error) error {
+func Promised(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w: %v", registry.ErrUnavailable, errBroken, err)
 	}
 	return err
+}
+
+// Unavailable tells whether an error says that nothing is known for the time
+// being. That something is missing which a manifest names is known.
+func Unavailable(err error) bool {
+	return errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, errBroken)
 }

@@ -1,8 +1,16 @@
-// Package site joins a registry, layers, trees and the content store into
-// sites: what a tag resolves to, the files of that version, their bytes, and
-// the namespace of repositories and tags that changes while all else stays.
+// Package site makes one version of a website out of what a repository holds: its
+// files as a tree, their bytes, and how it wants to be served. A version is named
+// by its digest and never changes.
 //
-// It knows neither how a site is shown (FUSE, HTTP) nor how one is packed.
-// Read in this order: site.go (one immutable version), content.go (its bytes),
-// load.go (how it comes to be), live.go (which version a name means now).
+// A Loader makes sites and keeps their trees; all its sites share a content store,
+// what is being fetched, and what is known of the registry's health. A Site gives
+// the bytes of its files, verified, and fetches those that are not here.
+//
+// It does not know which repositories and tags there are, nor what a tag names:
+// that changes, and is internal/namespace's. It knows neither how a site is shown
+// (FUSE, HTTP) nor how one is packed.
+//
+// Read in this order: site.go (one version), content.go (its bytes), fetch.go
+// (where they come from) with plan.go (what is fetched ahead), load.go and
+// layers.go (how a version comes to be), record.go (how it is kept).
 package site

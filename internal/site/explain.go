@@ -1,33 +1,23 @@
 package site
 
 import (
-	"context"
 	"encoding/hex"
-	"errors"
-	"io/fs"
-	"path"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regfs/regfs/internal/tree"
 )
 
-// Explanation is what is known of one path in the mount.
+// Explanation is what is known of one path in a version.
 type Explanation struct {
-	Path   string `json:"path"`
 	Is     string `json:"is"`               // see the Is constants
 	Reason string `json:"reason,omitempty"` // why it is missing or cannot be read
 
-	// Of the version that the path is in, if it is in one.
+	// Of the version that the path is in.
 	Repository string        `json:"repository,omitempty"`
-	Name       string        `json:"name,omitempty"`  // the version's folder in the mount
-	Index      digest.Digest `json:"index,omitempty"` // what the tag is in the registry
-	Site       digest.Digest `json:"site,omitempty"`  // the manifest that is shown
-	Checked    *time.Time    `json:"checked,omitempty"`
-	Problem    string        `json:"problem,omitempty"` // of the tag
-	Warning    string        `json:"warning,omitempty"` // of the version
+	Site       digest.Digest `json:"site,omitempty"` // the manifest that is shown
+	Warning    string        `json:"warning,omitempty"`
 
 	// Of a file.
 	Size    int64         `json:"size,omitempty"`
@@ -39,66 +29,17 @@ type Explanation struct {
 	Cost    *Cost         `json:"cost,omitempty"` // of fetching its first chunk, when it was last fetched
 }
 
-// What a path can be.
+// What a path in a version can be.
 const (
-	IsFolder     = "folder of repositories or versions"
 	IsSiteFolder = "folder of a version"
 	IsFile       = "file"
 	IsLink       = "link"
 	IsMissing    = "missing"
-	IsUnknown    = "unknown" // the registry could not say
 )
 
-// Explain tells what is known of a path below the mountpoint. What is not known
-// yet is asked of the registry, as a lookup does.
-func (l *Live) Explain(ctx context.Context, p string) Explanation {
-	x := Explanation{Path: p, Is: IsFolder}
-	dir, rest := "", strings.Trim(path.Clean("/"+p), "/")
-	for rest != "" {
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		e, err := l.Lookup(ctx, dir, name)
-		switch {
-		case err != nil:
-			x.fail(err)
-			return x
-		case e.Site != nil:
-			x.Name = path.Join(dir, name)
-			l.explainTag(&x, dir, name, e.Site)
-			x.explainPath(e.Site, rest)
-			return x
-		}
-		dir = path.Join(dir, name)
-	}
-	return x
-}
-
-func (x *Explanation) fail(err error) {
-	x.Is, x.Reason = IsUnknown, err.Error()
-	if errors.Is(err, fs.ErrNotExist) {
-		x.Is = IsMissing
-	}
-}
-
-// explainTag adds what is known of the version.
-func (l *Live) explainTag(x *Explanation, dir, name string, s *Site) {
-	x.Repository, x.Site, x.Warning = s.repo, s.Digest, s.warning
-	r := ref{dir, name}
-	if i := strings.IndexAny(name, "@:"); i > 0 {
-		r = ref{path.Join(dir, name[:i]), name[i+1:]}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.tags[r]
-	if t == nil {
-		return
-	}
-	status := t.status(r)
-	x.Index, x.Checked, x.Problem = status.Digest, status.Checked, status.Problem
-}
-
-// explainPath adds what is known of a path in a version.
-func (x *Explanation) explainPath(s *Site, p string) {
+// Explain tells what is known of a path in the site.
+func (s *Site) Explain(p string) Explanation {
+	x := Explanation{Repository: s.repo, Site: s.Digest, Warning: s.Warning}
 	n := tree.Root
 	for name := range strings.SplitSeq(p, "/") {
 		if name == "" {
@@ -107,7 +48,7 @@ func (x *Explanation) explainPath(s *Site, p string) {
 		child, ok := s.Tree.Lookup(n, name)
 		if !ok {
 			x.Is, x.Reason = IsMissing, "the version has no such file"
-			return
+			return x
 		}
 		n = child
 	}
@@ -119,6 +60,7 @@ func (x *Explanation) explainPath(s *Site, p string) {
 	case tree.File:
 		x.explainFile(s, n)
 	}
+	return x
 }
 
 func (x *Explanation) explainFile(s *Site, n tree.Node) {

@@ -79,7 +79,7 @@ type run struct {
 // fetch brings the chunks of a member into the store, and those of the members
 // after it for which the plan of the layer asks.
 func (s *Site) fetch(ctx context.Context, number uint32) error {
-	if err := s.content.health.check(); err != nil {
+	if err := s.content.health.Check(); err != nil {
 		return err
 	}
 	c := s.claim(number)
@@ -87,7 +87,7 @@ func (s *Site) fetch(ctx context.Context, number uint32) error {
 	defer s.content.fetches.waiting.Add(-1)
 	select {
 	case <-c.done:
-		return promised(c.err)
+		return Promised(c.err)
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return fmt.Errorf("%w: still waiting for bytes of layer %s", registry.ErrUnavailable, s.blob(number))
@@ -230,7 +230,7 @@ func (r *run) do() {
 	defer cancel()
 	began, end := time.Now(), r.first+uint32(len(r.calls))
 	err := r.transfer(ctx)
-	r.site.content.health.note(err)
+	r.site.content.health.Note(err)
 	r.site.content.costs.note(r.site, r.first, end, costOf(began, err))
 	if err == nil {
 		err = errors.New("the registry sent less than was asked for")

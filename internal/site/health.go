@@ -14,14 +14,14 @@ const (
 	// the registry counts as away: one layer that cannot be read must not take
 	// the others with it.
 	failuresInARow = 3
-	// restAfterFailure is how long an absent registry is left alone, and so how
+	// RestAfterFailure is how long an absent registry is left alone, and so how
 	// late its return is noticed.
-	restAfterFailure = time.Second
+	RestAfterFailure = time.Second
 )
 
-// health remembers whether the registry answers, so that who asks for something
+// Health remembers whether the registry answers, so that who asks for something
 // while it is away gets a quick no and need not wait for another deadline.
-type health struct {
+type Health struct {
 	now func() time.Time
 
 	mu       sync.Mutex
@@ -30,21 +30,18 @@ type health struct {
 	err      error
 }
 
-// check is nil, or an ErrUnavailable if the registry is known to be away.
-func (h *health) check() error {
+// Check is nil, or an ErrUnavailable if the registry is known to be away.
+func (h *Health) Check() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.failures >= failuresInARow && h.now().Sub(h.last) < restAfterFailure {
+	if h.failures >= failuresInARow && h.now().Sub(h.last) < RestAfterFailure {
 		return fmt.Errorf("not asked again yet: %w", h.err)
 	}
 	return nil
 }
 
-// note takes the outcome of a request.
-func (h *health) note(err error) {
-	if errors.Is(err, ErrBusy) {
-		return // nothing was asked
-	}
+// Note takes the outcome of a request.
+func (h *Health) Note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, errBroken) {
@@ -55,8 +52,8 @@ func (h *health) note(err error) {
 	h.last, h.err = h.now(), err
 }
 
-// problem is what is wrong with the registry right now, or nil.
-func (h *health) problem() error {
+// Problem is what is wrong with the registry right now, or nil.
+func (h *Health) Problem() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.failures == 0 {

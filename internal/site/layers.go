@@ -26,7 +26,7 @@ const maxArchives = 128
 
 // merge puts layers over each other.
 type merge struct {
-	*loader
+	*Loader
 	repo    string
 	builder *tree.Builder
 	titles  map[string]bool       // of the files of an artifact
@@ -36,7 +36,7 @@ type merge struct {
 
 // tree merges the layers. What a mirror sent and makes no sense is asked for
 // again, from the registry itself: one of the two is wrong.
-func (l *loader) tree(ctx context.Context, repo string, config manifest.Descriptor, r *record) (*tree.Tree, error) {
+func (l *Loader) tree(ctx context.Context, repo string, config manifest.Descriptor, r *record) (*tree.Tree, error) {
 	m := l.newMerge(repo)
 	t, err := m.tree(ctx, config, r)
 	if err == nil || !slices.ContainsFunc(m.read, (*registry.Body).FromMirror) {
@@ -50,8 +50,8 @@ func (l *loader) tree(ctx context.Context, repo string, config manifest.Descript
 	return t, err
 }
 
-func (l *loader) newMerge(repo string) *merge {
-	return &merge{loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
+func (l *Loader) newMerge(repo string) *merge {
+	return &merge{Loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
 }
 
 func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record) (*tree.Tree, error) {
@@ -209,7 +209,7 @@ func sha256Of(d digest.Digest) (sum tree.Digest, ok bool) {
 func (m *merge) stream(ctx context.Context, d manifest.Descriptor, read func(io.Reader) error) error {
 	body, err := m.registry.Blob(ctx, m.repo, d.Digest, d.Size)
 	if err != nil {
-		return promised(err)
+		return Promised(err)
 	}
 	defer body.Close()
 	m.read = append(m.read, body)
@@ -274,7 +274,7 @@ func (m *merge) bytes(ctx context.Context, d manifest.Descriptor, off, n int64) 
 	}
 	body, err := m.registry.Range(ctx, m.repo, d.Digest, d.Size, off, n)
 	if err != nil {
-		return nil, promised(err)
+		return nil, Promised(err)
 	}
 	defer body.Close()
 	m.read = append(m.read, body)

@@ -7,8 +7,11 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/registry"
 )
@@ -16,12 +19,53 @@ import (
 // maxDepth is how many indexes may lie inside each other.
 const maxDepth = 4
 
-// loader makes sites out of what a registry holds, and keeps their trees.
-type loader struct {
+// Options says what sites are made of.
+type Options struct {
+	Registry *registry.Client
+	Store    *cache.Store
+	// Platform is the one whose image is shown of an index with several.
+	Platform manifest.Platform
+}
+
+// Loader makes sites out of what a registry holds, and keeps their trees. All its
+// sites share what is kept and what is under way.
+type Loader struct {
 	*contents
 	platform manifest.Platform // for which images are wanted
+	running  sync.WaitGroup
 	keeping  sync.WaitGroup
 }
+
+// NewLoader makes a loader that works until ctx ends.
+func NewLoader(ctx context.Context, o Options) *Loader {
+	c := &contents{
+		registry: o.Registry, store: o.Store, flights: &flights{ctx: ctx}, fetches: newFetches(ctx),
+		health: &Health{now: time.Now}, wholeBlob: wholeBlob,
+	}
+	c.companions = newCompanions(c)
+	l := &Loader{contents: c, platform: o.Platform}
+	l.running.Go(func() { c.companions.run(ctx) })
+	return l
+}
+
+// Wait waits, once the loader's context has ended, until all that was made is
+// kept.
+func (l *Loader) Wait() {
+	l.running.Wait()
+	l.keeping.Wait()
+}
+
+// Health is what is known of whether the registry answers.
+func (l *Loader) Health() *Health { return l.health }
+
+// Do waits for the work named key, which it starts if it is not under way: see
+// flights. Its names are shared with those of the loader's own work.
+func (l *Loader) Do(ctx context.Context, key string, work func(context.Context) (any, error)) (any, error) {
+	return l.flights.do(ctx, key, work)
+}
+
+// CompanionStats says how the making of companions is doing.
+func (l *Loader) CompanionStats() CompanionStats { return l.companions.stats() }
 
 // malformed marks an error about the bytes of a version, which are what their
 // digest says: it can never be shown.
@@ -29,9 +73,9 @@ type malformed struct{ error }
 
 func (m malformed) Unwrap() error { return m.error }
 
-// load makes the site that a document of repo holds. An index is followed to
-// the entry that is the site.
-func (l *loader) load(ctx context.Context, repo string, doc registry.Manifest) (*Site, error) {
+// Load makes the site that a document of repo holds. An index is followed to
+// the entry that is the site. Its errors may be passing ones: see IsBad.
+func (l *Loader) Load(ctx context.Context, repo string, doc registry.Manifest) (*Site, error) {
 	c, err := l.choose(ctx, repo, doc)
 	if err != nil {
 		return nil, err
@@ -47,7 +91,7 @@ type choice struct {
 }
 
 // choose follows a document to the manifest that is the site.
-func (l *loader) choose(ctx context.Context, repo string, doc registry.Manifest) (choice, error) {
+func (l *Loader) choose(ctx context.Context, repo string, doc registry.Manifest) (choice, error) {
 	var created string
 	for range maxDepth + 1 {
 		parsed, err := manifest.Parse(doc.MediaType, doc.Bytes)
@@ -70,17 +114,17 @@ func (l *loader) choose(ctx context.Context, repo string, doc registry.Manifest)
 }
 
 // document is the manifest or index that d names; most often d carries it.
-func (l *loader) document(ctx context.Context, repo string, d manifest.Descriptor) (registry.Manifest, error) {
+func (l *Loader) document(ctx context.Context, repo string, d manifest.Descriptor) (registry.Manifest, error) {
 	if data, ok := manifest.Embedded(d); ok {
 		return registry.Manifest{MediaType: d.MediaType, Digest: d.Digest, Bytes: data}, nil
 	}
 	doc, err := l.registry.Manifest(ctx, repo, d.Digest.String())
-	return doc, promised(err)
+	return doc, Promised(err)
 }
 
 // site makes the site of a manifest, from the kept tree if there is one.
-func (l *loader) site(ctx context.Context, repo string, doc registry.Manifest) (*Site, error) {
-	if s, err := l.kept(repo, doc.Digest); err == nil {
+func (l *Loader) site(ctx context.Context, repo string, doc registry.Manifest) (*Site, error) {
+	if s, err := l.Kept(repo, doc.Digest); err == nil {
 		return s, nil
 	}
 	parsed, err := manifest.Parse(doc.MediaType, doc.Bytes)
@@ -132,7 +176,7 @@ func giveBack() {
 }
 
 // config reads the configuration blob, if it is one that matters here.
-func (l *loader) config(ctx context.Context, repo string, d manifest.Descriptor) ([]byte, error) {
+func (l *Loader) config(ctx context.Context, repo string, d manifest.Descriptor) ([]byte, error) {
 	if d.MediaType != manifest.MediaTypeConfig {
 		return nil, nil
 	}
@@ -144,7 +188,7 @@ func (l *loader) config(ctx context.Context, repo string, d manifest.Descriptor)
 	}
 	body, err := l.registry.Blob(ctx, repo, d.Digest, d.Size)
 	if err != nil {
-		return nil, promised(err)
+		return nil, Promised(err)
 	}
 	defer body.Close()
 	return io.ReadAll(body)

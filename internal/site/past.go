@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,40 +13,22 @@ import (
 	"github.com/regfs/regfs/internal/tree"
 )
 
-const (
-	// maxPast bounds how many versions a tag remembers that it named before. A tag
-	// that moves oftener than this in a day has visitors who stay for less.
-	maxPast = 10
-	// pastIdle is how long the trees of past versions are held after somebody
-	// wanted a file of them.
-	pastIdle = time.Minute
-)
+// pastIdle is how long the trees of past versions are held after somebody
+// wanted a file of them.
+const pastIdle = time.Minute
 
-// past is a version that a tag named before.
-type past struct {
-	chosen digest.Digest
-	till   time.Time // its assets are kept until then
+// Past is a version that was in a site's place before it.
+type Past struct {
+	Manifest digest.Digest
+	Till     time.Time // its assets are kept until then
 }
 
-// remember puts what a tag named until now in front of what it named before. A
-// version is in the list once, and what is too old, or is shown now, is not.
-func remember(list []past, left past, shown digest.Digest, now time.Time) []past {
-	next := []past{left}
-	for _, p := range list {
-		if p.chosen != left.chosen {
-			next = append(next, p)
-		}
-	}
-	next = slices.DeleteFunc(next, func(p past) bool { return p.chosen == shown || !now.Before(p.till) })
-	return next[:min(len(next), maxPast)]
-}
-
-// pasts are the versions that a tag named before the one that has them. They are
-// loaded when somebody wants a file of them.
+// pasts are the versions that were in the place of the one that has them. They
+// are loaded when somebody wants a file of them.
 type pasts struct {
-	loader *loader
+	loader *Loader
 	repo   string
-	list   []past // the last one first
+	list   []Past // the last one first
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -55,16 +36,16 @@ type pasts struct {
 	drop  *time.Timer // lets go of sites; nil while there are none
 }
 
-// withPast gives a site that a tag is about to show the versions that it shows the
-// assets of.
-func (l *Live) withPast(r ref, s *Site, list []past) *Site {
+// WithPast gives a site, which nobody else has yet, the versions that it shows the
+// assets of, the last one first.
+func (l *Loader) WithPast(s *Site, list []Past) *Site {
 	if len(list) > 0 {
-		s.past = &pasts{loader: l.loader, repo: r.repo, list: list, now: l.now, sites: map[digest.Digest]*Site{}}
+		s.past = &pasts{loader: l, repo: s.repo, list: list, now: time.Now, sites: map[digest.Digest]*Site{}}
 	}
 	return s
 }
 
-// Asset is a file of a version that a tag named before.
+// Asset is a file of a version that was in a site's place before it.
 type Asset struct {
 	Site *Site
 	Node tree.Node
@@ -75,7 +56,7 @@ type Asset struct {
 func (s *Site) MayHaveAsset(name string) bool { return s.past != nil && isFingerprinted(name) }
 
 // Asset finds the file called name in folder dir, in which the site has nothing of
-// that name, among the versions that the same tag named before: pages that
+// that name, among the versions that were in its place before: pages that
 // visitors have open still ask for them. Only names that look as if they had a
 // hash of their content are found, and no pages. None is fs.ErrNotExist, and then
 // there never will be one; the other errors are those of lookups.
@@ -86,10 +67,10 @@ func (s *Site) Asset(ctx context.Context, dir tree.Node, name string) (Asset, er
 	file := path.Join(s.Tree.Path(dir), name)
 	var unknown error
 	for _, p := range s.past.list {
-		if !s.past.now().Before(p.till) {
+		if !s.past.now().Before(p.Till) {
 			continue
 		}
-		old, err := s.past.site(ctx, p.chosen)
+		old, err := s.past.site(ctx, p.Manifest)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) { // the registry may have it still
 				unknown = err
@@ -97,7 +78,7 @@ func (s *Site) Asset(ctx context.Context, dir tree.Node, name string) (Asset, er
 			continue
 		}
 		if n, ok := old.Tree.Walk(tree.Root, file, true); ok && old.Tree.Kind(n) == tree.File {
-			return Asset{old, n, p.till}, nil
+			return Asset{old, n, p.Till}, nil
 		}
 	}
 	if unknown != nil {
@@ -117,14 +98,14 @@ func (p *pasts) site(ctx context.Context, d digest.Digest) (*Site, error) {
 		return s, nil
 	}
 	v, err := p.loader.flights.do(ctx, "past "+p.repo+"@"+d.String(), func(ctx context.Context) (any, error) {
-		if s, err := p.loader.kept(p.repo, d); err == nil {
+		if s, err := p.loader.Kept(p.repo, d); err == nil {
 			return s, nil
 		}
-		if err := p.loader.health.check(); err != nil {
+		if err := p.loader.health.Check(); err != nil {
 			return nil, err
 		}
 		doc, err := p.loader.registry.Manifest(ctx, p.repo, d.String())
-		p.loader.health.note(err)
+		p.loader.health.Note(err)
 		if err != nil {
 			return nil, err
 		}

@@ -1,148 +1,55 @@
 package site
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/tree"
 	"github.com/regfs/regfs/registry"
 )
 
-// openKeeping is open with KeepAssets.
-func (w *world) openKeeping(dir string, keep time.Duration) (l *Live, end func()) {
+// following makes a site that follows another, whose assets are kept till then.
+func (w *world) following(l *Loader, till time.Time) *Site {
 	w.t.Helper()
-	store, err := cache.Open(dir, 1<<30)
-	if err != nil {
-		w.t.Fatal(err)
+	var sites []*Site
+	for _, version := range []string{"1", "2"} {
+		sites = append(sites, w.load(l, "app", "live", map[string]string{
+			"index.html":                            version,
+			"assets/app-0000000" + version + "a.js": "script of " + version,
+		}))
 	}
-	l = Open(Options{Registry: w.client, Store: store, Refresh: 100 * time.Millisecond, KeepAssets: keep})
-	end = func() {
-		l.Close()
-		store.Close()
-	}
-	return l, end
+	return l.WithPast(sites[1], []Past{{sites[0].Digest, till}})
 }
 
-// assetOf gives a file that is missing in what a tag names now.
-func assetOf(l *Live, repo, tag, file string) (string, error) {
-	e, err := l.Lookup(context.Background(), repo, tag)
-	if err != nil {
-		return "", err
-	}
-	dir, ok := e.Site.Tree.Walk(tree.Root, path.Dir(file), true)
-	if path.Dir(file) == "." {
-		dir, ok = tree.Root, true
-	}
+// assetOf gives a file that is missing in a site.
+func assetOf(t testing.TB, s *Site, file string) (string, error) {
+	t.Helper()
+	dir, ok := s.Tree.Walk(tree.Root, path.Dir(file), true)
 	if !ok {
-		return "", fmt.Errorf("no folder %s", path.Dir(file))
+		t.Fatalf("no folder %s", path.Dir(file))
 	}
-	a, err := e.Site.Asset(context.Background(), dir, path.Base(file))
+	a, err := s.Asset(t.Context(), dir, path.Base(file))
 	if err != nil {
 		return "", err
 	}
-	data := make([]byte, a.Site.Tree.Size(a.Node))
-	_, err = bytesOf{a.Site}.ReadAt(a.Node, data, 0)
-	return string(data), ignoreEOF(err)
+	return read(a.Site, a.Site.Tree.Path(a.Node))
 }
 
-func ignoreEOF(err error) error {
-	if err != nil && err.Error() == "EOF" {
-		return nil
-	}
-	return err
-}
-
-func wantAsset(t *testing.T, l *Live, file, want string) {
-	t.Helper()
-	if got, err := assetOf(l, "app", "live", file); got != want || err != nil {
-		t.Errorf("%s: got %.40q, %v; want %.40q", file, got, err, want)
-	}
-}
-
-func wantNoAsset(t *testing.T, l *Live, file string, want error) {
-	t.Helper()
-	if got, err := assetOf(l, "app", "live", file); !errors.Is(err, want) {
-		t.Errorf("%s: got %.40q, %v; want %v", file, got, err, want)
-	}
-}
-
-func (w *world) move(l *Live, version string) {
-	w.t.Helper()
-	w.publish("app", "live", map[string]string{
-		"index.html":                            version,
-		"old-3f9a1c2b.html":                     version,
-		"assets/app-0000000" + version + "a.js": "script of " + version,
-		"assets/plain-" + version + ".js":       "plain of " + version,
-		"assets/same.css":                       "same",
-	})
-	eventually(w.t, "version "+version+" is shown", func() bool {
-		got, _ := read(l, "app", "live", "index.html")
-		return got == version
-	})
-}
-
-// TestAssetsOfEarlierVersionsAreKept: pages that are open in a browser still ask
-// for them, also after a restart.
-func TestAssetsOfEarlierVersionsAreKept(t *testing.T) {
+func TestAnAssetIsThereUntilItsTime(t *testing.T) {
 	w := newWorld(t)
-	dir := t.TempDir()
-	l, end := w.openKeeping(dir, time.Hour)
-	for _, version := range []string{"1", "2", "3"} {
-		w.move(l, version)
+	l, _ := w.open(t.TempDir())
+	s := w.following(l, time.Now().Add(time.Hour))
+	const file = "assets/app-00000001a.js"
+	if got, err := assetOf(t, s, file); got != "script of 1" || err != nil {
+		t.Errorf("got %.40q, %v; want the script of the version before", got, err)
 	}
-	check := func(l *Live) {
-		t.Helper()
-		wantAsset(t, l, "assets/app-00000001a.js", "script of 1")
-		wantAsset(t, l, "assets/app-00000002a.js", "script of 2")
-		wantNoAsset(t, l, "assets/app-00000009a.js", fs.ErrNotExist)
-		wantNoAsset(t, l, "assets/plain-1.js", fs.ErrNotExist)
-		wantNoAsset(t, l, "old-3f9a1c2b.html", fs.ErrNotExist)
-		wantNoAsset(t, l, "app-00000001a.js", fs.ErrNotExist) // it was in another folder
-	}
-	check(l)
-	e, err := l.Lookup(context.Background(), "app", "live")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pinned, err := l.Lookup(context.Background(), "", "app@"+e.Site.Digest.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pinned.Site.MayHaveAsset("app-00000001a.js") {
-		t.Error("a site by digest has assets of others")
-	}
-	end()
-	l, end = w.openKeeping(dir, time.Hour)
-	w.setDown(true)
-	check(l)
-	w.setDown(false)
-	end()
-	l, end = w.openKeeping(dir, 0) // the flag was taken away
-	wantNoAsset(t, l, "assets/app-00000001a.js", fs.ErrNotExist)
-	end()
-}
-
-func TestAssetsAreKeptForTheTimeThatWasSaid(t *testing.T) {
-	w := newWorld(t)
-	l, end := w.openKeeping(t.TempDir(), time.Hour)
-	defer end()
-	w.move(l, "1")
-	w.move(l, "2")
-	wantAsset(t, l, "assets/app-00000001a.js", "script of 1")
-	l.mu.Lock()
-	s := l.tags[ref{"app", "live"}].site
-	l.mu.Unlock()
 	s.past.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
-	if _, err := s.Asset(context.Background(), tree.Root, "app-00000001a.js"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := assetOf(t, s, file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after its time: got %v", err)
 	}
 }
@@ -151,46 +58,17 @@ func TestAssetsAreKeptForTheTimeThatWasSaid(t *testing.T) {
 // here, and the registry does not say.
 func TestAnAssetThatCannotBeLookedForIsNotMissing(t *testing.T) {
 	w := newWorld(t)
-	l, end := w.openKeeping(t.TempDir(), time.Hour)
-	defer end()
-	w.move(l, "1")
-	w.move(l, "2")
-	l.mu.Lock()
-	p := l.tags[ref{"app", "live"}].site.past
-	l.mu.Unlock()
-	p.list[0].chosen = digest.FromString("a version whose tree is not here")
+	l, _ := w.open(t.TempDir())
+	s := w.following(l, time.Now().Add(time.Hour))
+	s.past.list[0].Manifest = digest.FromString("a version whose tree is not here")
+	const file = "assets/app-00000001a.js"
 	w.setDown(true)
-	wantNoAsset(t, l, "assets/app-00000001a.js", registry.ErrUnavailable)
+	if _, err := assetOf(t, s, file); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("got %v, want %v", err, registry.ErrUnavailable)
+	}
 	w.setDown(false)
 	eventually(t, "the registry says that it has it no more", func() bool {
-		_, err := assetOf(l, "app", "live", "assets/app-00000001a.js")
+		_, err := assetOf(t, s, file)
 		return errors.Is(err, fs.ErrNotExist)
 	})
-}
-
-func TestAVersionIsRememberedOnceAndNotForEver(t *testing.T) {
-	now := time.Unix(1000, 0)
-	name := func(i int) digest.Digest { return digest.FromString(fmt.Sprint(i)) }
-	var list []past
-	for i := range 3 * maxPast {
-		list = remember(list, past{name(i), now.Add(time.Hour)}, name(i+1), now)
-	}
-	if len(list) != maxPast || list[0].chosen != name(3*maxPast-1) {
-		t.Errorf("got %d, the first %s", len(list), list[0].chosen)
-	}
-	list = nil
-	for i := range 100 { // back and forth
-		now = now.Add(time.Minute)
-		list = remember(list, past{name(i % 2), now.Add(time.Hour)}, name((i+1)%2), now)
-	}
-	if len(list) != 1 || list[0].chosen != name(1) {
-		t.Errorf("of two versions that take turns: got %v", list)
-	}
-	now = now.Add(2 * time.Hour)
-	if list = remember(list, past{name(5), now.Add(time.Hour)}, name(6), now); len(list) != 1 || list[0].chosen != name(5) {
-		t.Errorf("after their time: got %v", list)
-	}
-	if strings.Contains(fmt.Sprint(list), name(1).String()) {
-		t.Error("what is too old is remembered")
-	}
 }

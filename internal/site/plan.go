@@ -187,6 +187,6 @@ func (s *Site) used() {
 		if err := s.content.fetches.ctx.Err(); err != nil {
 			return err
 		}
-		return s.content.health.check()
+		return s.content.health.Check()
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/regfs/regfs/internal/tree"
 )
@@ -26,20 +25,11 @@ func largeSite() map[string]string {
 
 func fileOf(i int) string { return fmt.Sprintf("d%02d/f%03d", i/10, i) }
 
-// openLarge starts a namespace to which every layer is a large one.
-func (w *world) openLarge() *Live {
-	l := w.open(w.t.TempDir(), time.Minute)
-	l.loader.wholeBlob = 0
+// openLarge makes a loader to which every layer is a large one.
+func (w *world) openLarge() *Loader {
+	l, _ := w.open(w.t.TempDir())
+	l.wholeBlob = 0
 	return l
-}
-
-func siteOf(t *testing.T, l *Live, repo, tag string) *Site {
-	t.Helper()
-	e, err := l.Lookup(context.Background(), repo, tag)
-	if err != nil || e.Site == nil {
-		t.Fatalf("%s:%s: got %+v, %v", repo, tag, e, err)
-	}
-	return e.Site
 }
 
 func local(t *testing.T, s *Site, path string) bool {
@@ -56,7 +46,7 @@ func TestGoingThroughALayerTakesFewRequests(t *testing.T) {
 	files := largeSite()
 	w.publish("app", "v1", files)
 	l := w.openLarge()
-	siteOf(t, l, "app", "v1")
+	s := w.site(l, "app", "v1")
 	var names []string
 	for name := range files {
 		names = append(names, name)
@@ -64,7 +54,7 @@ func TestGoingThroughALayerTakesFewRequests(t *testing.T) {
 	slices.Sort(names)
 	requests, sent := w.since(func() {
 		for _, name := range names {
-			wantRead(t, l, "app", "v1", name, files[name])
+			wantRead(t, s, name, files[name])
 		}
 	})
 	if len(requests) > 20 || sent > largeFiles*(11<<10) {
@@ -78,9 +68,9 @@ func TestAVersionInUseIsCompleted(t *testing.T) {
 	files["media/video"] = noise(9<<20, 1)
 	w.publish("app", "v1", files)
 	l := w.openLarge()
-	s := siteOf(t, l, "app", "v1")
+	s := w.site(l, "app", "v1")
 	for i := range inUse - 1 {
-		wantRead(t, l, "app", "v1", fileOf(20*i), files[fileOf(20*i)])
+		wantRead(t, s, fileOf(20*i), files[fileOf(20*i)])
 	}
 	if s.demands.Load() != inUse-1 {
 		t.Fatalf("got %d fetches, want %d", s.demands.Load(), inUse-1)
@@ -88,7 +78,7 @@ func TestAVersionInUseIsCompleted(t *testing.T) {
 	if local(t, s, fileOf(399)) {
 		t.Error("a version of which little was read was fetched")
 	}
-	wantRead(t, l, "app", "v1", fileOf(350), files[fileOf(350)])
+	wantRead(t, s, fileOf(350), files[fileOf(350)])
 	eventually(t, "the version is here", func() bool {
 		for name := range files {
 			if name != "media/video" && !local(t, s, name) {
@@ -109,8 +99,8 @@ func TestAPageBringsItsAssets(t *testing.T) {
 		<script src="/d12/f125"></script></head><body><img src="../d20/f205"><img src="//other/d24/f245"><a href="../d30/f305">x</a></body></html>`
 	w.publish("app", "v1", files)
 	l := w.openLarge()
-	wantRead(t, l, "app", "v1", "docs/page.html", files["docs/page.html"])
-	s := siteOf(t, l, "app", "v1")
+	s := w.site(l, "app", "v1")
+	wantRead(t, s, "docs/page.html", files["docs/page.html"])
 	n, _ := s.Tree.Walk(tree.Root, "docs/page.html", true)
 	if err := s.Ready(t.Context(), n); err != nil {
 		t.Fatal(err)
@@ -132,7 +122,7 @@ func TestReadyOfAPageFetchesItsAssets(t *testing.T) {
 	files["page.html"] = `<img src="d20/f205">`
 	w.publish("app", "v1", files)
 	l := w.openLarge()
-	s := siteOf(t, l, "app", "v1")
+	s := w.site(l, "app", "v1")
 	n, _ := s.Tree.Walk(tree.Root, "page.html", true)
 	if err := s.Ready(t.Context(), n); err != nil {
 		t.Fatal(err)
@@ -145,7 +135,7 @@ func TestAVideoIsReadFromTheMiddle(t *testing.T) {
 	video := noise(40<<20, 1)
 	w.publish("app", "v1", map[string]string{"video": video})
 	l := w.openLarge()
-	s := siteOf(t, l, "app", "v1")
+	s := w.site(l, "app", "v1")
 	n, _ := s.Tree.Lookup(tree.Root, "video")
 	_, sent := w.since(func() {
 		p := make([]byte, 1<<20)
@@ -167,7 +157,7 @@ func TestADeadLayerLeavesRoomForOthers(t *testing.T) {
 	files[fileOf(0)] = "other"
 	w.publish("alive", "v1", files)
 	l := w.openLarge()
-	dead, alive := siteOf(t, l, "dead", "v1"), siteOf(t, l, "alive", "v1")
+	dead, alive := w.site(l, "dead", "v1"), w.site(l, "alive", "v1")
 	hold := make(chan struct{})
 	w.setAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasPrefix(r.URL.Path, "/v2/dead/blobs/") {

@@ -11,9 +11,9 @@ import (
 // promisesAtOnce bounds how many layers of one version are asked for at once.
 const promisesAtOnce = 4
 
-// promise makes sure that the site can be served: the registry has each of its
+// Promise makes sure that the site can be served: the registry has each of its
 // layers, or we have all that is in it. It reads none of them.
-func (s *Site) promise(ctx context.Context) error {
+func (s *Site) Promise(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(promisesAtOnce)
 	for i, d := range s.layers {

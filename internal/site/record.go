@@ -60,7 +60,7 @@ func treeName(d digest.Digest) string {
 
 // keep stores a site's record and tree as one document: the record as a line
 // of JSON, then the tree. Failing to is no harm but the time to do it again.
-func (l *loader) keep(r record, t *tree.Tree) bool {
+func (l *Loader) keep(r record, t *tree.Tree) bool {
 	if l.store == nil {
 		return false
 	}
@@ -74,8 +74,8 @@ func (l *loader) keep(r record, t *tree.Tree) bool {
 	return err == nil
 }
 
-// kept is the site of a manifest whose tree was kept, or fs.ErrNotExist.
-func (l *loader) kept(repo string, d digest.Digest) (*Site, error) {
+// Kept is the site of a manifest whose tree was kept, or fs.ErrNotExist.
+func (l *Loader) Kept(repo string, d digest.Digest) (*Site, error) {
 	if l.store == nil {
 		return nil, fs.ErrNotExist
 	}

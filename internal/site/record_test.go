@@ -2,11 +2,9 @@ package site
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -14,13 +12,14 @@ import (
 	"github.com/regfs/regfs/internal/manifest"
 )
 
-func lookup(t *testing.T, l *Live, dir, name string) *Site {
-	t.Helper()
-	e, err := l.Lookup(context.Background(), dir, name)
-	if err != nil || e.Site == nil {
-		t.Fatalf("%s/%s: got %v, %v; want a site", dir, name, e, err)
+// kept is a site as the store has it.
+func (w *world) kept(l *Loader, s *Site) *Site {
+	w.t.Helper()
+	again, err := l.Kept(s.repo, s.Digest)
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	return e.Site
+	return again
 }
 
 // publishSPA publishes a site that says how it wants to be served.
@@ -35,34 +34,35 @@ func TestSettingsAreKnownAndKept(t *testing.T) {
 	w.publishSPA("my-app", "v1")
 	w.publish("my-app", "v2", map[string]string{"index.html": "plain"})
 	dir := t.TempDir()
-	l := w.open(dir, time.Minute)
-	check := func(l *Live) {
+	l, end := w.open(dir)
+	spa, plain := w.site(l, "my-app", "v1"), w.site(l, "my-app", "v2")
+	check := func(spa, plain *Site) {
 		t.Helper()
-		if !lookup(t, l, "my-app", "v1").Settings.SPA {
+		if !spa.Settings.SPA {
 			t.Error("v1 is not a single-page application")
 		}
-		if lookup(t, l, "my-app", "v2").Settings.SPA {
+		if plain.Settings.SPA {
 			t.Error("v2 is a single-page application")
 		}
 	}
-	check(l)
-	l.Close()
-	l.loader.store.Close()
+	check(spa, plain)
+	end()
 	w.setDown(true)
-	check(w.open(dir, time.Minute))
+	l, _ = w.open(dir)
+	check(w.kept(l, spa), w.kept(l, plain))
 }
 
 // What an older version kept knows no settings.
 func TestRecordsOfOtherVersionsAreMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.publishSPA("my-app", "v1")
-	l := w.open(t.TempDir(), time.Minute)
-	s := lookup(t, l, "my-app", "v1")
-	eventually(t, "the tree is kept", s.isKept.Load)
-	if _, err := l.loader.kept("my-app", s.Digest); err != nil {
+	l, _ := w.open(t.TempDir())
+	s := w.site(l, "my-app", "v1")
+	eventually(t, "the tree is kept", s.IsKept)
+	if _, err := l.Kept("my-app", s.Digest); err != nil {
 		t.Fatal(err)
 	}
-	data, err := l.loader.store.LoadDocument(treeName(s.Digest))
+	data, err := l.store.LoadDocument(treeName(s.Digest))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,10 +70,10 @@ func TestRecordsOfOtherVersionsAreMadeAgain(t *testing.T) {
 	if bytes.Equal(older, data) {
 		t.Fatalf("a kept document begins with %.60q", data)
 	}
-	if err := l.loader.store.SaveDocument(treeName(s.Digest), older); err != nil {
+	if err := l.store.SaveDocument(treeName(s.Digest), older); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := l.loader.kept("my-app", s.Digest); err == nil {
+	if s, err := l.Kept("my-app", s.Digest); err == nil {
 		t.Errorf("got %+v from what an older version kept", s.Settings)
 	}
 }

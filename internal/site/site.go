@@ -17,16 +17,15 @@ type Site struct {
 	Digest   digest.Digest // of its manifest
 	Tree     *tree.Tree
 	Settings manifest.Settings // how it wants to be served
+	Warning  string            // what is odd about it, for people
 
 	repo    string // whose blobs hold its content
 	layers  []manifest.Descriptor
 	content *contents
 	plans   []plan       // one for each layer
 	demands atomic.Int32 // fetches that somebody waited for
-	root    string       // folder of the layers that is the site's root
-	warning string       // what is odd about it, for people
 	problem error        // why it has no files, see Problem
-	past    *pasts       // what the tag that shows it named before; nil for nothing
+	past    *pasts       // what was in its place before; nil for nothing
 	isKept  atomic.Bool  // the store has its tree
 
 	rulesOnce sync.Once
@@ -35,11 +34,15 @@ type Site struct {
 	moved     *moved
 }
 
+// IsKept tells whether the store has the site's tree, so that whoever lets go of
+// it can have it again, without the registry.
+func (s *Site) IsKept() bool { return s.isKept.Load() }
+
 // newSite ties a tree to the repository from which its content can be read.
 func newSite(c *contents, repo string, r record, t *tree.Tree) *Site {
 	s := &Site{
 		Digest: r.Digest, Tree: t, Settings: r.Settings, repo: repo, layers: r.Layers,
-		content: c, plans: make([]plan, len(r.Layers)), root: r.RootDir, warning: r.Warning,
+		content: c, plans: make([]plan, len(r.Layers)), Warning: r.Warning,
 	}
 	s.spanMembers()
 	return s

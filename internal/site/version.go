@@ -28,11 +28,11 @@ func ReadVersion(ctx context.Context, client *registry.Client, repo, reference s
 	if err != nil {
 		return Version{}, err
 	}
-	l := &loader{contents: &contents{registry: client}}
-	s, err := l.load(ctx, repo, doc)
+	l := &Loader{contents: &contents{registry: client}}
+	s, err := l.Load(ctx, repo, doc)
 	l.keeping.Wait()
 	if err != nil {
-		return Version{}, promised(err)
+		return Version{}, Promised(err)
 	}
-	return Version{Digest: doc.Digest, Manifest: s.Digest, Tree: s.Tree, Warning: s.warning}, nil
+	return Version{Digest: doc.Digest, Manifest: s.Digest, Tree: s.Tree, Warning: s.Warning}, nil
 }

@@ -1,0 +1,144 @@
+package namespace
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNamesOfTags(t *testing.T) {
+	w := newWorld(t)
+	w.publish("team/docs", "v3", map[string]string{"f": "docs"})
+	w.publish("a", "b", map[string]string{"f": "tag b of a"})
+	w.publish("a/b", "v1", map[string]string{"f": "a/b"})
+	l := w.open(t.TempDir(), time.Minute)
+	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
+	e, err := l.Lookup(context.Background(), "team/docs", "v3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRead(t, l, "team/docs", "v3", "f", "docs")
+	wantRead(t, l, "team", "docs:v3", "f", "docs")
+	wantRead(t, l, "team", "docs@v3", "f", "docs")
+	wantRead(t, l, "team", "docs@"+e.Site.Digest.String(), "f", "docs")
+	wantRead(t, l, "", "a:b", "f", "tag b of a")
+	wantRead(t, l, "a/b", "v1", "f", "a/b")
+	for _, folder := range [][2]string{{"", "team"}, {"team", "docs"}, {"a", "b"}} {
+		if e, err := l.Lookup(context.Background(), folder[0], folder[1]); err != nil || e.Site != nil {
+			t.Errorf("%q: got %+v, %v; want a folder", folder, e, err)
+		}
+	}
+	for dir, want := range map[string]string{"": "[a team]", "a": "[b]", "team": "[docs]", "team/docs": "[v3]", "a/b": "[v1]"} {
+		if got, err := l.List(context.Background(), dir); err != nil || fmt.Sprint(union(got, nil)) != want {
+			t.Errorf("list of %q: got %v, %v; want %v", dir, got, err, want)
+		}
+	}
+}
+
+func TestNamesThatCannotExistCostNoRequest(t *testing.T) {
+	w := newWorld(t)
+	l := w.open(t.TempDir(), time.Minute)
+	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
+	requests, _ := w.since(func() {
+		for _, name := range [][2]string{
+			{"", ".env"}, {"", "UPPER"}, {"", "a b"}, {"", strings.Repeat("a", 256)}, {"my-app", "-x"}, {"", "a@sha256:xyz"},
+			{"", "a:.."}, {"", ".well-known"}, {"my-app", "é"}, {"", "a\x00b"}, {"my-app", strings.Repeat("T", 129)}, {"", "\xff"},
+		} {
+			wantError(t, l, name[0], name[1], fs.ErrNotExist)
+		}
+	})
+	if len(requests) > 0 {
+		t.Errorf("got requests %q, want none", requests)
+	}
+}
+
+func TestUnknownNamesAreAskedForOnceAndThenRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	l := w.open(t.TempDir(), time.Minute)
+	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
+	requests, _ := w.since(func() {
+		for range 20 {
+			wantError(t, l, "", "nothing", fs.ErrNotExist)
+		}
+	})
+	if len(requests) > 2 { // two if the second in which it is remembered has passed
+		t.Errorf("got %d requests %q, want 1", len(requests), requests)
+	}
+	w.publish("nothing", "v1", map[string]string{"f": "now"})
+	eventually(t, "a new repository is seen", func() bool {
+		got, _ := read(l, "nothing", "v1", "f")
+		return got == "now"
+	})
+}
+
+func TestAFolderAboveANewRepositoryShowsUp(t *testing.T) {
+	w := newWorld(t)
+	l := w.open(t.TempDir(), 100*time.Millisecond)
+	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
+	wantError(t, l, "", "new", fs.ErrNotExist)
+	w.publish("new/deep/repo", "v1", map[string]string{"f": "x"})
+	eventually(t, "the folder is there", func() bool {
+		e, err := l.Lookup(context.Background(), "", "new")
+		return err == nil && e.Site == nil
+	})
+	wantRead(t, l, "new/deep/repo", "v1", "f", "x")
+}
+
+func TestNoRightsAreNotAbsence(t *testing.T) {
+	w := newWorld(t)
+	l := w.open(t.TempDir(), time.Minute)
+	w.setAnswer(func(rw http.ResponseWriter, _ *http.Request) bool {
+		rw.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	wantError(t, l, "secret", "v1", fs.ErrPermission)
+}
+
+func TestOnlyAllowedRepositoriesExist(t *testing.T) {
+	w := newWorld(t)
+	for _, repo := range []string{"team/a", "team/b/c", "other", "mine"} {
+		w.publish(repo, "v1", map[string]string{"f": repo})
+	}
+	l := w.open(t.TempDir(), time.Minute, "team/*", "mine")
+	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
+	wantRead(t, l, "team/a", "v1", "f", "team/a")
+	wantRead(t, l, "mine", "v1", "f", "mine")
+	requests, _ := w.since(func() {
+		wantError(t, l, "other", "v1", fs.ErrNotExist)
+		wantError(t, l, "", "other:v1", fs.ErrNotExist)
+		wantError(t, l, "team/b/c", "v1", fs.ErrNotExist)
+	})
+	if len(requests) > 0 {
+		t.Errorf("got requests %q, want none", requests)
+	}
+	if got, err := l.List(context.Background(), ""); err != nil || fmt.Sprint(union(got, nil)) != "[mine team]" {
+		t.Errorf("list: got %v, %v", got, err)
+	}
+}
+
+func TestWithoutACatalogNothingIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.publish("team/docs", "v1", map[string]string{"f": "x"})
+	w.publish("seen", "v1", map[string]string{"f": "y"})
+	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "_catalog") {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	})
+	l := w.open(t.TempDir(), time.Minute)
+	wantRead(t, l, "team/docs", "v1", "f", "x")
+	wantRead(t, l, "seen", "v1", "f", "y")
+	if e, err := l.Lookup(context.Background(), "", "seen"); err != nil || e.Site != nil {
+		t.Errorf("seen: got %+v, %v; want a folder", e, err)
+	}
+	if got, err := l.List(context.Background(), ""); err != nil || fmt.Sprint(union(got, nil)) != "[seen team]" {
+		t.Errorf("list: got %v, %v; want what was looked up", got, err)
+	}
+}
