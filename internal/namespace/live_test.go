@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/regfs/regfs/internal/cache"
+	"github.com/regfs/regfs/internal/tree"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -71,6 +72,18 @@ func TestWhatWasSeenIsServedAfterAStartWithoutTheRegistry(t *testing.T) {
 		t.Errorf("list: got %v, %v; want v1", got, err)
 	}
 	wantError(t, l, "team/docs", "v2", registry.ErrUnavailable)
+}
+
+func TestStatusCountsCompanions(t *testing.T) {
+	w := newWorld(t)
+	w.publish("app", "v1", map[string]string{"f.js": strings.Repeat("the same again\n", 1000)})
+	l := w.open(t.TempDir(), time.Minute)
+	s := lookup(t, l, "app", "v1")
+	if _, err := read(l, "app", "v1", "f.js"); err != nil {
+		t.Fatal(err)
+	}
+	s.Companion(tree.Root, "f.js.gz")
+	eventually(t, "it is made", func() bool { return l.Status().Companions.Made == 1 })
 }
 
 func TestAMovedTagIsFollowedAndAnnounced(t *testing.T) {

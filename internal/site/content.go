@@ -125,26 +125,3 @@ func (s *Site) readChunk(ctx context.Context, c tree.Chunk, p []byte, off int64)
 		}
 	}
 }
-
-// unavailable keeps a "not exist" about the store from passing for a statement
-// about the registry.
-func unavailable(err error) error { return fmt.Errorf("%w: %v", registry.ErrUnavailable, err) }
-
-// errBroken marks what a manifest names and the registry does not have. It says
-// nothing about whether the registry answers.
-var errBroken = errors.New("the registry does not have what its manifest names")
-
-// Promised turns "not there" into "unavailable" for what a manifest names: its
-// absence is a fault, not an answer to who asked for a file.
-func Promised(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w: %v", registry.ErrUnavailable, errBroken, err)
-	}
-	return err
-}
-
-// Unavailable tells whether an error says that nothing is known for the time
-// being. That something is missing which a manifest names is known.
-func Unavailable(err error) bool {
-	return errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, errBroken)
-}

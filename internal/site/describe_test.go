@@ -1,8 +1,6 @@
 package site
 
 import (
-	"errors"
-	"io/fs"
 	"testing"
 	"time"
 
@@ -10,22 +8,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regfs/regfs/internal/manifest"
-	"github.com/regfs/regfs/registry"
 )
-
-func TestUnavailableIsWhatMayPass(t *testing.T) {
-	for _, test := range []struct {
-		err  error
-		want bool
-	}{
-		{registry.ErrUnavailable, true}, {unavailable(errors.New("disk")), true},
-		{fs.ErrNotExist, false}, {Promised(fs.ErrNotExist), false}, {registry.ErrMismatch, false}, {nil, false},
-	} {
-		if got := Unavailable(test.err); got != test.want {
-			t.Errorf("%v: got %v, want %v", test.err, got, test.want)
-		}
-	}
-}
 
 func TestWhenAVersionWasMade(t *testing.T) {
 	config := func(mediaType, text string) v1.Descriptor {

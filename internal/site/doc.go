@@ -12,5 +12,6 @@
 //
 // Read in this order: site.go (one version), content.go (its bytes), fetch.go
 // (where they come from) with plan.go (what is fetched ahead), load.go and
-// layers.go (how a version comes to be), record.go (how it is kept).
+// layers.go (how a version comes to be), record.go (how it is kept), errors.go
+// (what keeps it from being shown).
 package site

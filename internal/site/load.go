@@ -67,12 +67,6 @@ func (l *Loader) Do(ctx context.Context, key string, work func(context.Context) 
 // CompanionStats says how the making of companions is doing.
 func (l *Loader) CompanionStats() CompanionStats { return l.companions.stats() }
 
-// malformed marks an error about the bytes of a version, which are what their
-// digest says: it can never be shown.
-type malformed struct{ error }
-
-func (m malformed) Unwrap() error { return m.error }
-
 // Load makes the site that a document of repo holds. An index is followed to
 // the entry that is the site. Its errors may be passing ones: see IsBad.
 func (l *Loader) Load(ctx context.Context, repo string, doc registry.Manifest) (*Site, error) {
