@@ -44,7 +44,7 @@ func (l *Live) readCatalog(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		l.names.replace(slices.Concat(repos, l.taggedRepositories()), len(repos) < maxRepositories)
+		l.names.replace(slices.Concat(l.taggedRepositories(), repos), len(repos) < maxRepositories)
 		l.markDirty()
 		return nil, nil
 	})
@@ -52,7 +52,8 @@ func (l *Live) readCatalog(ctx context.Context) error {
 }
 
 // taggedRepositories are those of which a tag is shown; a catalog that omits
-// them, as some do for want of rights, does not make them vanish.
+// them, as some do for want of rights, does not make them vanish, nor does one
+// that is longer than the table of names.
 func (l *Live) taggedRepositories() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
