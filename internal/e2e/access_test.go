@@ -24,14 +24,16 @@ type gate struct {
 
 	mu       sync.Mutex // guards what follows
 	password string
-	uses     int // how often a token is good
+	uses     int    // how often a token is good
+	says     string // of a token, in JSON: for how long it is good
 	left     map[string]int
 	sold     int
+	soldFor  map[string]int // by scope
 }
 
 func startGate(t testing.TB, host string, uses int) *gate {
 	t.Helper()
-	g := &gate{faultProxy: startFaultProxy(t, host), password: canaryPassword, uses: uses, left: map[string]int{}}
+	g := &gate{faultProxy: startFaultProxy(t, host), password: canaryPassword, uses: uses, says: `"expires_in": 0`, left: map[string]int{}, soldFor: map[string]int{}}
 	g.service = httptest.NewServer(http.HandlerFunc(g.sell))
 	t.Cleanup(g.service.Close)
 	g.spoil(func(*http.Request) bool { return true }, 0, g.admit)
@@ -48,9 +50,10 @@ func (g *gate) sell(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	g.sold++
+	g.soldFor[req.FormValue("scope")]++
 	token := fmt.Sprintf("%s-%d", canaryToken, g.sold)
 	g.left[token] = g.uses
-	fmt.Fprintf(w, `{"token": %q, "expires_in": 0}`, token)
+	fmt.Fprintf(w, `{"token": %q, %s}`, token, g.says)
 }
 
 // admit passes on what brings a token that is good, and quotes others.
@@ -75,6 +78,13 @@ func (g *gate) rotate(password string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.password = password
+	clear(g.left)
+}
+
+// expire lets all tokens expire, whatever was said of them.
+func (g *gate) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	clear(g.left)
 }
 

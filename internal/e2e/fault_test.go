@@ -87,6 +87,8 @@ var quickFaults = []faultRow{
 	forRanges("no range said", altered(true, ranged("")), 3),
 	forRanges("announced short", altered(true, short), 3),
 	forRanges("announced long", altered(true, long), 3),
+	forAll("a signed address that has expired", expired, 2, right(3)), // the redirect, the refusal, the next redirect
+	forAll("signed addresses that have all expired", expired, 0, eio(4)),
 	forAll("redirected in circles", redirect("?again=1"), 0, eio(6)),
 	forAll("redirected to a metadata service", redirect("http://169.254.169.254/latest/meta-data/?sig="+canarySignature), 0, eio(1)),
 	forAll("redirected to a file", redirect("file:///etc/passwd"), 0, eio(1)),

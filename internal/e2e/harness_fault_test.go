@@ -306,6 +306,19 @@ func redirect(to string) fault {
 	}
 }
 
+// expired sends to a storage, which is ourselves by another name, with a signature
+// that it finds too old. A rule matches both requests.
+func expired(w http.ResponseWriter, req *http.Request, p *faultProxy) {
+	host, port, _ := net.SplitHostPort(p.host())
+	storage := net.JoinHostPort("localhost", port)
+	if strings.HasPrefix(req.Host, host) {
+		redirect("http://"+storage+req.URL.Path+"?X-Signature="+canarySignature)(w, req, p)
+		return
+	}
+	w.WriteHeader(http.StatusForbidden)
+	fmt.Fprintf(w, "<Error><Code>AccessDenied</Code><SignatureProvided>%s</SignatureProvided></Error>", req.URL.RawQuery)
+}
+
 // manifestOf matches requests for the manifest that reference names.
 func manifestOf(reference string) func(*http.Request) bool {
 	return func(req *http.Request) bool { return strings.HasSuffix(req.URL.Path, "/manifests/"+reference) }
