@@ -120,9 +120,9 @@ func withPort(host, scheme string) string {
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if d.trusted[addr] {
-		return d.any.DialContext(ctx, network, addr)
+		return race(ctx, d.any, network, addr)
 	}
-	return d.checked.DialContext(ctx, network, addr)
+	return race(ctx, d.checked, network, addr)
 }
 
 // look notes that a trusted host is this machine. Control functions see the
