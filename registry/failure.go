@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,7 +183,12 @@ func (h *host) adviceForAnswer(status int, message string) string {
 func (h *host) adviceForCause(err error) string {
 	text := err.Error()
 	var untrusted *tls.CertificateVerificationError
+	var invalid x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired: // or not good yet
+		return "its certificate has to be renewed, or the clock of this machine to be set"
+	case errors.As(err, new(x509.HostnameError)):
+		return "the certificate is another host's: is this the registry's name?"
 	case errors.As(err, &untrusted):
 		return "--ca-file names a file with the authority that signed its certificate"
 	case h.scheme == "https" && (strings.Contains(text, "HTTP response to HTTPS client") || strings.Contains(text, "does not look like a TLS handshake")):
