@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,7 +64,8 @@ func mismatch(what, format string, args ...any) error {
 // for. It reads the body and leaves closing it to the caller.
 func (h *host) refused(what string, res *http.Response) *failure {
 	f := h.said(what, res)
-	message := h.readMessage(res.Body)
+	message, codes := h.readMessage(res.Body)
+	f.temporary = f.temporary || slices.Contains(codes, blobUnknown)
 	if h.speaks(res.Request.URL) {
 		f.kind = statusKind(f.status)
 		f.advice = h.adviceForAnswer(f.status, message)
@@ -205,22 +207,28 @@ func (h *host) adviceForCause(err error) string {
 // reach its end, so that the connection is used again.
 const maxErrorBody = 64 << 10
 
+// blobUnknown is how a registry refuses a manifest that names a blob which it has
+// not. We only send manifests whose blobs are there, but docker-registry writes
+// down anew that it has a blob whenever somebody sends it, and misses it meanwhile:
+// who pushes beside others has to try again.
+const blobUnknown = "MANIFEST_BLOB_UNKNOWN"
+
 // readMessage finds the host's own words in the body of an error: the errors
-// of the distribution spec, or else the text.
-func (h *host) readMessage(body io.Reader) string {
+// of the distribution spec, and their codes, or else the text.
+func (h *host) readMessage(body io.Reader) (message string, codes []string) {
 	data, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // whatever came is better than nothing
 	var answer struct {
 		Errors []struct{ Code, Message string }
 	}
 	if json.Unmarshal(data, &answer) != nil {
-		return h.clean(string(data))
+		return h.clean(string(data)), nil
 	}
 	var texts []string
 	for _, e := range answer.Errors {
 		if e.Message == "" {
 			e.Message = e.Code
 		}
-		texts = append(texts, e.Message)
+		texts, codes = append(texts, e.Message), append(codes, e.Code)
 	}
-	return h.clean(strings.Join(texts, "; "))
+	return h.clean(strings.Join(texts, "; ")), codes
 }

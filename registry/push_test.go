@@ -204,6 +204,29 @@ func TestPushRetriesABlob(t *testing.T) {
 	}
 }
 
+// docker-registry misses a blob for a moment that somebody else sends again.
+func TestPushBesideOthersTriesAManifestAgain(t *testing.T) {
+	proxy := countRequests(t, startRegistry(t, ""))
+	refused := 0
+	proxy.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+		proxy.mu.Lock()
+		defer proxy.mu.Unlock()
+		if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, "/manifests/v1") || refused == tries-1 {
+			return false
+		}
+		refused++
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"errors": [{"code": "DIGEST_INVALID", "message": "x"}, {"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry"}]}`)
+		return true
+	}
+	dir := filepath.Join(t.TempDir(), "v1")
+	want := writeLayout(t, dir)
+	got, err := quick(newClient(t, proxy.addr())).Push(testContext(t), dir, "app", "v1", nil)
+	if err != nil || got.Digest != want || refused != tries-1 {
+		t.Errorf("got %+v, %v after %d refusals, want %s", got, err, refused, want)
+	}
+}
+
 func TestPushOfDamagedLayouts(t *testing.T) {
 	addr := startRegistry(t, "")
 	c := newClient(t, addr)

@@ -118,7 +118,8 @@ func (h *host) noToken(what string, res *http.Response) error {
 	if kind := statusKind(res.StatusCode); !errors.Is(kind, fs.ErrNotExist) {
 		f.kind = kind
 	}
-	f.quote(h.readMessage(res.Body))
+	message, _ := h.readMessage(res.Body)
+	f.quote(message)
 	f.advice = h.adviceForAnswer(f.status, "")
 	return f
 }
