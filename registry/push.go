@@ -8,14 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
-// pushWorkers is how many blobs are looked up and sent at once: as docker's
-// max-concurrent-uploads, rounded down.
+// pushWorkers is how many blobs are looked up and sent at once, and how many
+// manifests beside them: as docker's max-concurrent-uploads, rounded down.
 const pushWorkers = 4
 
 // Progress is how far a push is. Blobs are configurations and layers;
@@ -99,14 +100,21 @@ func (p *push) count(change func(*Progress)) {
 func (p *push) scope() scope { return scope{repository: p.repo, push: true} }
 
 // sendBlobs sends the blobs, and meanwhile finds out which manifests are there.
+// The two have workers of their own: what is a round trip for a manifest would
+// wait for a slot behind a blob that takes three and its bytes.
 func (p *push) sendBlobs(ctx context.Context) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return atOnce(ctx, p.plan.blobs, p.sendBlob) })
+	both.Go(func() error { return atOnce(ctx, p.manifests, p.findManifest) })
+	return both.Wait()
+}
+
+// atOnce calls do for each of what, several at once, until one fails.
+func atOnce[T any](ctx context.Context, what []T, do func(context.Context, T) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(pushWorkers)
-	for _, desc := range p.plan.blobs {
-		group.Go(func() error { return p.sendBlob(ctx, desc) })
-	}
-	for _, doc := range p.manifests {
-		group.Go(func() error { return p.findManifest(ctx, doc) })
+	for _, one := range what {
+		group.Go(func() error { return do(ctx, one) })
 	}
 	return group.Wait()
 }
@@ -135,14 +143,8 @@ func (p *push) reference(doc *document) string {
 // which the tag names, is the last also when it is alone.
 func (p *push) sendManifests(ctx context.Context) error {
 	last := len(p.manifests) - 1
-	group, leaves := errgroup.WithContext(ctx)
-	group.SetLimit(pushWorkers)
-	for _, doc := range p.manifests[:last] {
-		if len(doc.Manifests) == 0 {
-			group.Go(func() error { return p.sendManifest(leaves, doc) })
-		}
-	}
-	if err := group.Wait(); err != nil {
+	leaves := slices.DeleteFunc(slices.Clone(p.manifests[:last]), func(doc *document) bool { return len(doc.Manifests) > 0 })
+	if err := atOnce(ctx, leaves, p.sendManifest); err != nil {
 		return err
 	}
 	for i, doc := range p.manifests {
