@@ -46,6 +46,9 @@ var mayImport = map[string][]string{
 	"internal/notify":   {},
 	"internal/web":      {},
 
+	// Tests use it.
+	"internal/testregistry": {"registry", "internal/bundle"},
+
 	// It measures the commands from outside.
 	"bench": {},
 
@@ -58,13 +61,13 @@ var mayImport = map[string][]string{
 // mayUse says which packages may import the libraries that would be everywhere
 // otherwise.
 var mayUse = map[string][]string{
-	"github.com/google/go-containerregistry":           {"registry"},
+	"github.com/google/go-containerregistry":           {"registry", "internal/testregistry"},
 	"github.com/hanwen/go-fuse":                        {"fs"},
 	"github.com/prometheus/client_golang":              {"internal/metrics"},
 	"github.com/containerd/stargz-snapshotter/estargz": {}, // tests compare with it
 	"oras.land/oras-go":                                {},
-	"testing":                                          {},
-	"net/http/httptest":                                {},
+	"testing":                                          {"internal/testregistry"},
+	"net/http/httptest":                                {"internal/testregistry"},
 	"go.uber.org/goleak":                               {},
 	"github.com/google/go-cmp":                         {},
 	"github.com/anishathalye/porcupine":                {},

@@ -16,7 +16,7 @@ func benchmarkSite(b *testing.B) (*FS, fuse.InHeader) {
 	for i := range 1000 {
 		files[fmt.Sprintf("dir/file-%04d.html", i)] = fmt.Sprint("content ", i)
 	}
-	w.publish("my-app", "v1", files)
+	w.Publish("my-app", "v1", files)
 	f := w.newFS()
 	dir := lookup(b, f, "my-app", "v1", "dir")
 	for name := range files {

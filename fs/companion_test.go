@@ -84,8 +84,8 @@ func readNode(t testing.TB, f *FS, e fuse.EntryOut) []byte {
 func TestACompanionIsLookedUpAndNeverListed(t *testing.T) {
 	w := newWorld(t)
 	app := script(1, 50_000)
-	w.publish("my-app", "v1", map[string]string{"d/app.js": app, "404.html": app, "d/small.js": "x", "d/own.js": script(2, 5000), "d/own.js.gz": "own"})
-	w.publish("my-app", "v2", map[string]string{"d/app.js": app, "d/more": "x"})
+	w.Publish("my-app", "v1", map[string]string{"d/app.js": app, "404.html": app, "d/small.js": "x", "d/own.js": script(2, 5000), "d/own.js.gz": "own"})
+	w.Publish("my-app", "v2", map[string]string{"d/app.js": app, "d/more": "x"})
 	f := w.newFS()
 	dir := lookup(t, f, "my-app", "v1", "d")
 	plain := lookupIn(t, f, dir, "app.js")
@@ -123,7 +123,7 @@ func TestWarmCompanionsAskTheDaemonNothing(t *testing.T) {
 	noise := make([]byte, 350_000)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // never fails
 	app := hex.EncodeToString(noise)               // so that the companion is spliced from a file of its own
-	w.publish("my-app", "v1", map[string]string{"app.js": app, "tiny.css": "a", "film.mp4": script(3, 5000)})
+	w.Publish("my-app", "v1", map[string]string{"app.js": app, "tiny.css": "a", "film.mp4": script(3, 5000)})
 	o := &operations{FS: w.newFS()}
 	site := filepath.Join(w.mount(o), "my-app", "v1")
 	if _, err := os.Stat(filepath.Join(site, "app.js.gz")); !errors.Is(err, fs.ErrNotExist) {
@@ -165,7 +165,7 @@ func TestWarmCompanionsAskTheDaemonNothing(t *testing.T) {
 func TestACompanionFollowsAMovedTag(t *testing.T) {
 	w := newWorld(t)
 	before, after := script(1, 20_000), script(2, 20_000)
-	w.publish("my-app", "live", map[string]string{"app.js": before})
+	w.Publish("my-app", "live", map[string]string{"app.js": before})
 	point := w.mount(w.newFS())
 	read := func(want string) os.FileInfo {
 		path := filepath.Join(point, "my-app", "live", "app.js")
@@ -185,7 +185,7 @@ func TestACompanionFollowsAMovedTag(t *testing.T) {
 		}
 	}
 	old := read(before)
-	w.publish("my-app", "live", map[string]string{"app.js": after})
+	w.Publish("my-app", "live", map[string]string{"app.js": after})
 	if now := read(after); now.ModTime().Equal(old.ModTime()) {
 		t.Error("companions of two files have one mtime")
 	}

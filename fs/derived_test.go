@@ -30,10 +30,10 @@ func exists(t *testing.T, f *FS, path string) bool {
 func TestWhatASiteWantsAppearsAsFiles(t *testing.T) {
 	w := newWorld(t)
 	page := map[string]string{"index.html": "start"}
-	w.publish("plain", "v1", page)
-	w.publishAs("spa", bundle.Options{Version: "v1", SPA: new(true)}, page)
-	w.publishAs("spa-without-page", bundle.Options{Version: "v1", SPA: new(true)}, map[string]string{"x": "x"})
-	w.publish("pages", "v1", map[string]string{"index.html": "start", "200.html": "fallback", "404.html": "missing", "d/e": "x"})
+	w.Publish("plain", "v1", page)
+	w.PublishAs("spa", bundle.Options{Version: "v1", SPA: new(true)}, page)
+	w.PublishAs("spa-without-page", bundle.Options{Version: "v1", SPA: new(true)}, map[string]string{"x": "x"})
+	w.Publish("pages", "v1", map[string]string{"index.html": "start", "200.html": "fallback", "404.html": "missing", "d/e": "x"})
 	f := w.newFS()
 	for path, want := range map[string]bool{
 		"plain/v1/.regfs":                           true,
@@ -73,7 +73,7 @@ func TestWhatASiteWantsAppearsAsFiles(t *testing.T) {
 
 func TestDerivedFoldersAreNotListed(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"index.html": "start", "404.html": "missing"})
+	w.Publish("my-app", "v1", map[string]string{"index.html": "start", "404.html": "missing"})
 	site := filepath.Join(w.mount(w.newFS()), "my-app", "v1")
 	for dir, want := range map[string]int{"": 2, ".regfs": 0, ".regfs/names": 0} {
 		entries, err := os.ReadDir(filepath.Join(site, dir))
@@ -89,10 +89,10 @@ func TestDerivedFoldersAreNotListed(t *testing.T) {
 // TestNamesWaitForNoBytes asks for a file whose content cannot be had.
 func TestNamesWaitForNoBytes(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"200.html": "fallback"})
+	w.Publish("my-app", "v1", map[string]string{"200.html": "fallback"})
 	f := w.newFS()
 	lookup(t, f, "my-app", "v1")
-	w.server.Close()
+	w.SetDown(true)
 	if !exists(t, f, "my-app/v1/.regfs/names/200.html") {
 		t.Error("a name that is known is not told")
 	}

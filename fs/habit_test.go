@@ -17,7 +17,7 @@ func folders(t *testing.T, n int) (o *operations, site string) {
 	for i := range n * 10 {
 		files[fmt.Sprintf("dir%02d/file%d", i/10, i%10)] = fmt.Sprint("content ", i)
 	}
-	w.publish("my-app", "v1", files)
+	w.Publish("my-app", "v1", files)
 	o = &operations{FS: w.newFS()}
 	return o, filepath.Join(w.mount(o), "my-app", "v1")
 }

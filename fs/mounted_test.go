@@ -39,7 +39,7 @@ func TestAWarmSiteAsksTheDaemonNothing(t *testing.T) {
 	for i := range 100 {
 		files[fmt.Sprintf("d%d/f%d", i%7, i)] = fmt.Sprint("content ", i)
 	}
-	w.publish("my-app", "v1", files)
+	w.Publish("my-app", "v1", files)
 	o := &operations{FS: w.newFS()}
 	site := filepath.Join(w.mount(o), "my-app", "v1")
 	warm := func() {
@@ -66,7 +66,7 @@ func TestAMovedTagIsSeenAtOnceAndOpenFilesStay(t *testing.T) {
 
 func testMove(t *testing.T, place string) {
 	w := newWorld(t)
-	w.publish("my-app", "live", map[string]string{"d/f": "old", "gone": "x", "404.html": "x"})
+	w.Publish("my-app", "live", map[string]string{"d/f": "old", "gone": "x", "404.html": "x"})
 	root := filepath.Join(w.mount(w.newFS()), place)
 	path := filepath.Join(root, "d", "f")
 	if _, err := os.Stat(filepath.Join(root, ".regfs", "404.html")); err != nil {
@@ -82,7 +82,7 @@ func testMove(t *testing.T, place string) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	w.publish("my-app", "live", map[string]string{"d/f": "new", "d/g": "more"})
+	w.Publish("my-app", "live", map[string]string{"d/f": "new", "d/g": "more"})
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		got, err := os.ReadFile(path)
 		if err != nil || string(got) != "old" && string(got) != "new" {
@@ -110,7 +110,7 @@ func testMove(t *testing.T, place string) {
 
 func TestListingsOfTheNamespaceFollow(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	w.Publish("my-app", "v1", map[string]string{"f": "x"})
 	f := New(w.live, 200*time.Millisecond, func() []byte { return nil })
 	point := w.mount(f)
 	names := func() string {
@@ -123,7 +123,7 @@ func TestListingsOfTheNamespaceFollow(t *testing.T) {
 	if got := names(); got != "[d v1/]" {
 		t.Errorf("got %v, want v1", got)
 	}
-	w.publish("my-app", "v2", map[string]string{"f": "x"})
+	w.Publish("my-app", "v2", map[string]string{"f": "x"})
 	for end := time.Now().Add(10 * time.Second); names() != "[d v1/ d v2/]"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("got %v, want v2 too", names())
@@ -133,7 +133,7 @@ func TestListingsOfTheNamespaceFollow(t *testing.T) {
 
 func TestNothingCanBeWritten(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	w.Publish("my-app", "v1", map[string]string{"f": "x"})
 	dir := filepath.Join(w.mount(w.newFS()), "my-app", "v1")
 	f := filepath.Join(dir, "f")
 	for name, err := range map[string]error{
@@ -174,7 +174,7 @@ func TestTheMountTellsOfItself(t *testing.T) {
 
 func TestAMountEndsWhileFilesAreOpen(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	w.Publish("my-app", "v1", map[string]string{"f": "x"})
 	point := filepath.Join(t.TempDir(), "mnt")
 	m, err := Start(w.newFS(), point, MountOptions{Source: "test"})
 	if err != nil {
@@ -225,7 +225,7 @@ func TestLargeFilesAreReadWithoutACopy(t *testing.T) {
 	for i := range big {
 		big[i] = byte(i>>16) ^ byte(i>>8) ^ byte(i*7)
 	}
-	w.publish("my-app", "v1", map[string]string{"big": string(big)})
+	w.Publish("my-app", "v1", map[string]string{"big": string(big)})
 	path := filepath.Join(w.mount(w.newFS()), "my-app", "v1", "big")
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, big) {
 		t.Fatalf("got %d other bytes, %v", len(got), err)

@@ -32,8 +32,8 @@ func movedSite() map[string]string {
 
 func TestRedirectsAreAlsoPages(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", movedSite())
-	w.publish("my-app", "v2", map[string]string{"index.html": "start"})
+	w.Publish("my-app", "v1", movedSite())
+	w.Publish("my-app", "v2", map[string]string{"index.html": "start"})
 	site := filepath.Join(w.mount(w.newFS()), "my-app", "v1")
 	for name, want := range map[string]string{
 		"old/index.html":            "./../new?a=1&amp;b=2",
@@ -80,9 +80,9 @@ func TestRedirectsAreAlsoPages(t *testing.T) {
 func TestPagesForRedirectsKeepTheirIdentity(t *testing.T) {
 	w := newWorld(t)
 	files := movedSite()
-	w.publish("my-app", "v1", files)
+	w.Publish("my-app", "v1", files)
 	files["index.html"] = "another start"
-	w.publish("my-app", "v2", files)
+	w.Publish("my-app", "v2", files)
 	f := w.newFS()
 	first, second := lookup(t, f, "my-app", "v1", "old", "index.html"), lookup(t, f, "my-app", "v2", "old", "index.html")
 	if first.NodeId != second.NodeId || first.Attr != second.Attr {

@@ -15,7 +15,7 @@ import (
 func TestNoTwoNamesShareAFolder(t *testing.T) {
 	w := newWorld(t)
 	for _, tag := range []string{"v1", "latest"} {
-		w.publish("my-app", tag, map[string]string{"css/a.css": "same"})
+		w.Publish("my-app", tag, map[string]string{"css/a.css": "same"})
 	}
 	f := w.newFS()
 	seen := map[uint64]string{}
@@ -32,8 +32,8 @@ func TestNoTwoNamesShareAFolder(t *testing.T) {
 
 func TestEqualFilesAreOneInode(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"a": "same", "b": "one"})
-	w.publish("my-app", "v2", map[string]string{"sub/c": "same", "b": "two"})
+	w.Publish("my-app", "v1", map[string]string{"a": "same", "b": "one"})
+	w.Publish("my-app", "v2", map[string]string{"sub/c": "same", "b": "two"})
 	f := w.newFS()
 	a, c := lookup(t, f, "my-app", "v1", "a"), lookup(t, f, "my-app", "v2", "sub", "c")
 	if a.NodeId != c.NodeId || a.Mtime != c.Mtime || a.Ino != c.Ino {
@@ -61,7 +61,7 @@ func TestIDsAreFunctionsOfWhatTheyName(t *testing.T) {
 
 func TestMissesAreKeptAsLongAsTheyAreTrue(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	w.Publish("my-app", "v1", map[string]string{"f": "x"})
 	f := w.newFS()
 	var out fuse.EntryOut
 	in := fuse.InHeader{NodeId: lookup(t, f, "my-app", "v1").NodeId}
@@ -79,7 +79,7 @@ func TestMissesAreKeptAsLongAsTheyAreTrue(t *testing.T) {
 
 func TestForgottenNodesAreDropped(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"a/b/c": "x"})
+	w.Publish("my-app", "v1", map[string]string{"a/b/c": "x"})
 	f := w.newFS()
 	var ids []uint64
 	for i := range 5 {
@@ -131,7 +131,7 @@ func TestTheTableOfNodesGivesMemoryBack(t *testing.T) {
 
 func TestDifferentContentNeverPassesForTheSame(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"a": "one", "b": "two", "d/x": "1"})
+	w.Publish("my-app", "v1", map[string]string{"a": "one", "b": "two", "d/x": "1"})
 	e, err := w.live.Lookup(t.Context(), "my-app", "v1")
 	if err != nil {
 		t.Fatal(err)
@@ -165,9 +165,9 @@ func TestListingsGoOnWhereTheyWereLeft(t *testing.T) {
 	for i := range 300 {
 		files[fmt.Sprintf("file-with-a-long-name-%03d", i)] = "x"
 	}
-	w.publish("my-app", "v1", files)
+	w.Publish("my-app", "v1", files)
 	for i := range 40 {
-		w.publish(fmt.Sprintf("repo-with-a-long-name-%02d", i), "v1", map[string]string{"f": "x"})
+		w.Publish(fmt.Sprintf("repo-with-a-long-name-%02d", i), "v1", map[string]string{"f": "x"})
 	}
 	f := w.newFS()
 	for _, c := range []struct {
@@ -232,7 +232,7 @@ func TestMountinfoIsReadAsTheKernelWritesIt(t *testing.T) {
 
 func TestLookupsAllocateNothing(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"dir/there.txt": strings.Repeat("text ", 10)})
+	w.Publish("my-app", "v1", map[string]string{"dir/there.txt": strings.Repeat("text ", 10)})
 	f := w.newFS()
 	in := fuse.InHeader{NodeId: lookup(t, f, "my-app", "v1", "dir").NodeId}
 	lookup(t, f, "my-app", "v1", "dir", "there.txt") // its bytes are here now

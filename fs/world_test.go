@@ -1,24 +1,19 @@
 package fs
 
 import (
-	"context"
 	"log/slog"
 	"maps"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"go.uber.org/goleak"
 
-	"github.com/regfs/regfs/internal/bundle"
 	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/namespace"
-	"github.com/regfs/regfs/registry"
+	"github.com/regfs/regfs/internal/testregistry"
 )
 
 func TestMain(m *testing.M) {
@@ -31,59 +26,22 @@ func TestMain(m *testing.M) {
 
 // world is a registry in this process and a namespace of it.
 type world struct {
-	t      testing.TB
-	server *httptest.Server
-	client *registry.Client
-	live   *namespace.Live
+	*testregistry.Registry
+	live *namespace.Live
 }
 
 func newWorld(t testing.TB) *world {
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, 0))))
-	client, err := registry.New(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := testregistry.New(t)
 	store, err := cache.Open(t.TempDir(), 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := namespace.Open(namespace.Options{Registry: client, Store: store, Refresh: 200 * time.Millisecond})
+	live := namespace.Open(namespace.Options{Registry: r.Client, Store: store, Refresh: 200 * time.Millisecond})
 	t.Cleanup(func() {
 		live.Close()
 		store.Close()
-		client.CloseIdle()
-		server.Close()
 	})
-	return &world{t, server, client, live}
-}
-
-// publish packs files and pushes them as repo:tag.
-func (w *world) publish(repo, tag string, files map[string]string) {
-	w.t.Helper()
-	w.publishAs(repo, bundle.Options{Version: tag}, files)
-}
-
-// publishAs packs files as the options say.
-func (w *world) publishAs(repo string, o bundle.Options, files map[string]string) {
-	w.t.Helper()
-	dir := w.t.TempDir()
-	o.Dir, o.Out, o.Format = dir, w.t.TempDir(), bundle.FormatDual
-	for name, content := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			w.t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	result, err := bundle.Write(context.Background(), o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.client.Push(context.Background(), result.Path, repo, o.Version, nil); err != nil {
-		w.t.Fatal(err)
-	}
+	return &world{r, live}
 }
 
 // newFS makes the file system, unmounted. Its entries of the namespace are kept
@@ -96,16 +54,16 @@ func (w *world) newFS() *FS {
 
 // mount mounts the file system in a folder of the test.
 func (w *world) mount(f fuse.RawFileSystem) string {
-	w.t.Helper()
-	point := filepath.Join(w.t.TempDir(), "mnt")
+	w.T.Helper()
+	point := filepath.Join(w.T.TempDir(), "mnt")
 	m, err := Start(f, point, MountOptions{Source: "test"})
 	if err != nil {
-		w.t.Fatalf("this test mounts, which takes root or fusermount3, and /dev/fuse: %v", err)
+		w.T.Fatalf("this test mounts, which takes root or fusermount3, and /dev/fuse: %v", err)
 	}
-	letUsPoll(w.t, m)
-	w.t.Cleanup(func() {
+	letUsPoll(w.T, m)
+	w.T.Cleanup(func() {
 		if err := m.Close(); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	})
 	return point

@@ -47,7 +47,7 @@ func TestAliasesStandForTheHighestVersionThatFits(t *testing.T) {
 func TestAliasesResolveToSites(t *testing.T) {
 	w := newWorld(t)
 	for _, v := range []string{"v1.0.0", "v1.1.0", "v2.0.0-rc.1"} {
-		w.publish("team/app", v, map[string]string{"f": v})
+		w.Publish("team/app", v, map[string]string{"f": v})
 	}
 	l := w.open(t.TempDir(), time.Minute)
 	for name, want := range map[string]string{"app@1": "v1.1.0", "app@1.0": "v1.0.0", "app@latest": "v1.1.0", "app@2.0.0-rc": "v2.0.0-rc.1", "app@1.1.0": "v1.1.0"} {
@@ -57,23 +57,23 @@ func TestAliasesResolveToSites(t *testing.T) {
 		wantError(t, l, "team", name, fs.ErrNotExist)
 	}
 	wantError(t, l, "team/app", "1", fs.ErrNotExist) // aliases are no directories of the repository
-	requests, _ := w.since(func() { wantRead(t, l, "team", "app@1", "f", "v1.1.0") })
+	requests, _ := w.Since(func() { wantRead(t, l, "team", "app@1", "f", "v1.1.0") })
 	if len(requests) > 0 {
 		t.Errorf("again: got %q, want no request", requests)
 	}
 	if e, err := l.Lookup(t.Context(), "team", "app@1"); err != nil || e.Fixed {
 		t.Errorf("got %+v, %v; want a site that may change", e, err)
 	}
-	w.publish("team/app", "latest", map[string]string{"f": "a tag"})
+	w.Publish("team/app", "latest", map[string]string{"f": "a tag"})
 	wantRead(t, l, "team", "app@latest", "f", "v1.1.0") // until the refresh
-	w.publish("other", "latest", map[string]string{"f": "a tag"})
-	w.publish("other", "1.0.0", map[string]string{"f": "a version"})
+	w.Publish("other", "latest", map[string]string{"f": "a tag"})
+	w.Publish("other", "1.0.0", map[string]string{"f": "a version"})
 	wantRead(t, l, "", "other@latest", "f", "a tag")
 }
 
 func TestAnAliasFollowsNewTags(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/app", "v1.0.0", map[string]string{"f": "one"})
+	w.Publish("team/app", "v1.0.0", map[string]string{"f": "one"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	var mu sync.Mutex
 	told := map[string]int{}
@@ -91,18 +91,18 @@ func TestAnAliasFollowsNewTags(t *testing.T) {
 		})
 	}
 	wantRead(t, l, "team", "app@1", "f", "one")
-	w.publish("team/app", "v1.0.1", map[string]string{"f": "two"})
+	w.Publish("team/app", "v1.0.1", map[string]string{"f": "two"})
 	wantTold("team|app@1", 1)
 	wantTold(".regfs/hosts|1--team--app", 1)
 	wantRead(t, l, "team", "app@1", "f", "two")
 
 	// The tag that it stands for moves.
-	w.publish("team/app", "v1.0.1", map[string]string{"f": "three"})
+	w.Publish("team/app", "v1.0.1", map[string]string{"f": "three"})
 	wantTold("team|app@1", 2)
 	wantRead(t, l, "team", "app@1", "f", "three")
 
 	// A tag of that very name wins.
-	w.publish("team/app", "1", map[string]string{"f": "a tag"})
+	w.Publish("team/app", "1", map[string]string{"f": "a tag"})
 	wantTold("team|app@1", 3)
 	eventually(t, "the tag is shown", func() bool { got, _ := read(l, "team", "app@1", "f"); return got == "a tag" })
 	if l.aliases.has(ref{"team/app", "1"}) {
@@ -112,11 +112,11 @@ func TestAnAliasFollowsNewTags(t *testing.T) {
 
 func TestAnAliasFallsBackWhenItsTagIsDeleted(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1.0.0", map[string]string{"f": "one"})
-	w.publish("app", "v1.1.0", map[string]string{"f": "two"})
+	w.Publish("app", "v1.0.0", map[string]string{"f": "one"})
+	w.Publish("app", "v1.1.0", map[string]string{"f": "two"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "", "app@1", "f", "two")
-	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/manifests/v1.1.0"):
 			http.Error(rw, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`, http.StatusNotFound)
@@ -132,11 +132,11 @@ func TestAnAliasFallsBackWhenItsTagIsDeleted(t *testing.T) {
 
 func TestAliasesOutliveTheRegistry(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1.0.0", map[string]string{"f": "one"})
+	w.Publish("app", "v1.0.0", map[string]string{"f": "one"})
 	dir := t.TempDir()
 	l := w.open(dir, 50*time.Millisecond)
 	wantRead(t, l, "", "app@1", "f", "one")
-	w.setDown(true)
+	w.SetDown(true)
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		wantRead(t, l, "", "app@1", "f", "one")
 	}
@@ -145,14 +145,14 @@ func TestAliasesOutliveTheRegistry(t *testing.T) {
 	l = w.open(dir, 50*time.Millisecond)
 	wantRead(t, l, "", "app@1", "f", "one")
 	wantError(t, l, "", "app@latest", registry.ErrUnavailable)
-	w.setDown(false)
-	w.publish("app", "v1.2.0", map[string]string{"f": "two"})
+	w.SetDown(false)
+	w.Publish("app", "v1.2.0", map[string]string{"f": "two"})
 	eventually(t, "the new version is shown", func() bool { got, _ := read(l, "", "app@1", "f"); return got == "two" })
 }
 
 func TestARegistryThatListsNoTagsDoesNotDenyAnAlias(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1.0.0", map[string]string{"f": "one"})
+	w.Publish("app", "v1.0.0", map[string]string{"f": "one"})
 	answer := func(status int) func(http.ResponseWriter, *http.Request) bool {
 		return func(rw http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, "/tags/list") {
@@ -162,24 +162,24 @@ func TestARegistryThatListsNoTagsDoesNotDenyAnAlias(t *testing.T) {
 			return true
 		}
 	}
-	w.setAnswer(answer(http.StatusForbidden))
+	w.SetAnswer(answer(http.StatusForbidden))
 	l := w.open(t.TempDir(), time.Minute)
 	wantError(t, l, "", "app@1", fs.ErrPermission)
 	wantRead(t, l, "", "app:v1.0.0", "f", "one")
 	for i, status := range []int{http.StatusInternalServerError, http.StatusNotFound, http.StatusMethodNotAllowed} {
-		w.setAnswer(answer(status))
+		w.SetAnswer(answer(status))
 		wantError(t, l, "", fmt.Sprintf("app@%d", i+2), registry.ErrUnavailable)
 	}
 }
 
 func TestAnAliasFollowsNewsOfATagThatIsNotListedYet(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1.0.0", map[string]string{"f": "one"})
+	w.Publish("app", "v1.0.0", map[string]string{"f": "one"})
 	l := w.open(t.TempDir(), time.Hour)
 	wantRead(t, l, "", "app@1", "f", "one")
-	w.publish("app", "v1.1.0", map[string]string{"f": "two"})
+	w.Publish("app", "v1.1.0", map[string]string{"f": "two"})
 	var lists atomic.Int32
-	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/tags/list") || lists.Add(1) > 2 {
 			return false
 		}
@@ -196,10 +196,10 @@ func TestAnAliasFollowsNewsOfATagThatIsNotListedYet(t *testing.T) {
 func TestManyAliasesListTheTagsOnce(t *testing.T) {
 	w := newWorld(t)
 	for i := range 5 {
-		w.publish("app", fmt.Sprintf("v%d.0.0", i), map[string]string{"f": fmt.Sprint(i)})
+		w.Publish("app", fmt.Sprintf("v%d.0.0", i), map[string]string{"f": fmt.Sprint(i)})
 	}
 	l := w.open(t.TempDir(), time.Minute)
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		var all sync.WaitGroup
 		for i := range 5 {
 			all.Go(func() {

@@ -21,7 +21,7 @@ func lookup(t *testing.T, l *Live, dir, name string) *site.Site {
 
 func TestPathsLeadIntoSites(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/docs", "v3", map[string]string{"index.html": "x"})
+	w.Publish("team/docs", "v3", map[string]string{"index.html": "x"})
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
 	want := lookup(t, l, "team/docs", "v3")

@@ -17,10 +17,10 @@ import (
 
 // send sends a request to the registry, past what is counted.
 func (w *world) send(method, path string, header http.Header, body string) (status int, answer string, got http.Header) {
-	w.t.Helper()
-	r, err := http.NewRequest(method, w.server.URL+"/v2/"+path, strings.NewReader(body))
+	w.T.Helper()
+	r, err := http.NewRequest(method, w.URL+"/v2/"+path, strings.NewReader(body))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	r.Header = header.Clone()
 	if r.Header == nil {
@@ -29,32 +29,32 @@ func (w *world) send(method, path string, header http.Header, body string) (stat
 	r.Header.Set("User-Agent", "publisher")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	defer http.DefaultClient.CloseIdleConnections()
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return res.StatusCode, string(data), res.Header
 }
 
 // copyTag makes further tags of a repository mean what one means.
 func (w *world) copyTag(repo, tag string, more ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	_, text, header := w.send(http.MethodGet, repo+"/manifests/"+tag, nil, "")
 	for _, m := range more {
 		if status, answer, _ := w.send(http.MethodPut, repo+"/manifests/"+m, http.Header{"Content-Type": header["Content-Type"]}, text); status != http.StatusCreated {
-			w.t.Fatalf("tag %s: %d %s", m, status, answer)
+			w.T.Fatalf("tag %s: %d %s", m, status, answer)
 		}
 	}
 }
 
 func (w *world) deleteTag(repo, tag string) {
-	w.t.Helper()
+	w.T.Helper()
 	if status, answer, _ := w.send(http.MethodDelete, repo+"/manifests/"+tag, nil, ""); status >= 300 {
-		w.t.Fatalf("delete %s:%s: %d %s", repo, tag, status, answer)
+		w.T.Fatalf("delete %s:%s: %d %s", repo, tag, status, answer)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestManyTagsShareABudget(t *testing.T) {
 	}
 	const tags = 150
 	w := newWorld(t)
-	w.publish("app", "v0", map[string]string{"f": "x"})
+	w.Publish("app", "v0", map[string]string{"f": "x"})
 	var names []string
 	for i := range tags {
 		names = append(names, fmt.Sprint("v", i))
@@ -122,11 +122,9 @@ func TestManyTagsShareABudget(t *testing.T) {
 	}
 	start := time.Now()
 	checked := map[string]int{}
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		eventually(t, "each tag was checked", func() bool {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			for _, r := range w.requests {
+			for _, r := range w.Requests() {
 				checked[r]++
 			}
 			return len(checked) >= tags
@@ -143,13 +141,11 @@ func TestManyTagsShareABudget(t *testing.T) {
 
 func TestTagsNobodyLooksAtCostNothing(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
+	w.Publish("app", "v1", map[string]string{"f": "x"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "app", "v1", "f", "x")
 	eventually(t, "a tag in use is checked", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return slices.Contains(w.requests, "HEAD /v2/app/manifests/v1")
+		return slices.Contains(w.Requests(), "HEAD /v2/app/manifests/v1")
 	})
 	l.mu.Lock()
 	l.tags[ref{"app", "v1"}].used = time.Now().Add(-time.Hour)
@@ -182,19 +178,17 @@ func TestChecksAreSpread(t *testing.T) {
 // how often it is tried gets less.
 func TestABadVersionIsNotReadAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "live", map[string]string{"f": "good"})
+	w.Publish("app", "live", map[string]string{"f": "good"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "app", "live", "f", "good")
-	w.setAnswer(missing("/blobs/"))
-	w.publish("app", "live", map[string]string{"f": "newer"})
+	w.SetAnswer(missing("/blobs/"))
+	w.Publish("app", "live", map[string]string{"f": "newer"})
 	eventually(t, "status names the bad version", func() bool { return l.Status().Tags[0].Bad != "" })
 	begin := time.Now()
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		eventually(t, "the tag is followed still", func() bool {
 			wantRead(t, l, "app", "live", "f", "good")
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return count(w.requests, "HEAD /v2/app/manifests/live") > 10
+			return count(w.Requests(), "HEAD /v2/app/manifests/live") > 10
 		})
 	})
 	gets, most := count(requests, "GET /v2/app/manifests/live"), 3+int(math.Log2(time.Since(begin).Seconds()+1))
@@ -206,7 +200,7 @@ func TestABadVersionIsNotReadAgainAndAgain(t *testing.T) {
 	if got, want := s.Bad.String(), header.Get("Docker-Content-Digest"); got != want || s.Problem == "" {
 		t.Errorf("status: got bad %s, problem %q; want %s", got, s.Problem, want)
 	}
-	w.publish("app", "live", map[string]string{"f": "good"})
+	w.Publish("app", "live", map[string]string{"f": "good"})
 	eventually(t, "all is well with the old version back", func() bool {
 		s := l.Status()
 		return s.Healthy && s.Tags[0].Bad == ""
@@ -217,8 +211,8 @@ func TestABadVersionIsNotReadAgainAndAgain(t *testing.T) {
 // of it need be read to show it; only its files would fail.
 func TestAVersionWithoutItsLayersIsNotSwitchedIn(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "next", map[string]string{"f": noise(5000, 1)})
-	w.publish("app", "live", map[string]string{"f": "good"})
+	w.Publish("app", "next", map[string]string{"f": noise(5000, 1)})
+	w.Publish("app", "live", map[string]string{"f": "good"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "app", "live", "f", "good")
 	e, err := l.Lookup(context.Background(), "app", "next")
@@ -226,14 +220,14 @@ func TestAVersionWithoutItsLayersIsNotSwitchedIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the tree is kept", e.Site.IsKept)
-	w.setAnswer(missing("/blobs/"))
+	w.SetAnswer(missing("/blobs/"))
 	w.copyTag("app", "next", "live")
 	eventually(t, "status tells", func() bool {
 		s := l.Status().Tags
 		return s[0].Tag == "live" && s[0].Problem != ""
 	})
 	wantRead(t, l, "app", "live", "f", "good")
-	w.setAnswer(nil)
+	w.SetAnswer(nil)
 	eventually(t, "it is switched in when the layers are there", func() bool {
 		got, _ := read(l, "app", "live", "f")
 		return got == noise(5000, 1)
@@ -243,21 +237,21 @@ func TestAVersionWithoutItsLayersIsNotSwitchedIn(t *testing.T) {
 func TestASlowVersionKeepsNoOtherTagFromBeingFollowed(t *testing.T) {
 	w := newWorld(t)
 	for _, tag := range []string{"slow", "fast"} {
-		w.publish("app", tag, map[string]string{"f": "one"})
+		w.Publish("app", tag, map[string]string{"f": "one"})
 	}
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "app", "slow", "f", "one")
 	wantRead(t, l, "app", "fast", "f", "one")
 	hold := make(chan struct{})
 	defer close(hold)
-	w.setAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/manifests/slow") {
 			<-hold
 		}
 		return false
 	})
-	w.publish("app", "slow", map[string]string{"f": "two"})
-	w.publish("app", "fast", map[string]string{"f": "three"})
+	w.Publish("app", "slow", map[string]string{"f": "two"})
+	w.Publish("app", "fast", map[string]string{"f": "three"})
 	eventually(t, "the other tag moved", func() bool {
 		got, _ := read(l, "app", "fast", "f")
 		return got == "three"
@@ -269,17 +263,17 @@ func TestADeletedRepositoryIsGoneOnceTheRegistrySaysSo(t *testing.T) {
 	for name, catalog := range map[string]bool{"with a catalog": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.publish("team/app", "v1", map[string]string{"f": "x"})
+			w.Publish("team/app", "v1", map[string]string{"f": "x"})
 			gone := missing("/v2/team/app/")
 			if !catalog {
 				gone = func(rw http.ResponseWriter, r *http.Request) bool {
 					return missing("/v2/team/app/")(rw, r) || missing("_catalog")(rw, r)
 				}
-				w.setAnswer(missing("_catalog"))
+				w.SetAnswer(missing("_catalog"))
 			}
 			l := w.open(t.TempDir(), 100*time.Millisecond)
 			wantRead(t, l, "team/app", "v1", "f", "x")
-			w.setAnswer(gone)
+			w.SetAnswer(gone)
 			for _, n := range [][2]string{{"team/app", "v1"}, {"team", "app"}} {
 				eventually(t, fmt.Sprint(n, " is gone"), func() bool {
 					_, err := l.Lookup(context.Background(), n[0], n[1])
@@ -294,13 +288,13 @@ func TestADeletedRepositoryIsGoneOnceTheRegistrySaysSo(t *testing.T) {
 // catalog tells that it is gone.
 func TestARepositoryThatIsLookedAtIsConfirmed(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
-	w.setAnswer(missing("_catalog"))
+	w.Publish("app", "v1", map[string]string{"f": "x"})
+	w.SetAnswer(missing("_catalog"))
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	if e, err := l.Lookup(context.Background(), "", "app"); err != nil || e.Site != nil {
 		t.Fatalf("got %+v, %v; want a folder", e, err)
 	}
-	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
 		return missing("/v2/app/")(rw, r) || missing("_catalog")(rw, r)
 	})
 	l.names.mu.Lock()
@@ -315,7 +309,7 @@ func TestARepositoryThatIsLookedAtIsConfirmed(t *testing.T) {
 // TestNewsIsSeenAtOnce: nothing would be asked for an hour.
 func TestNewsIsSeenAtOnce(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/app", "live", map[string]string{"f": "one"})
+	w.Publish("team/app", "live", map[string]string{"f": "one"})
 	l := w.open(t.TempDir(), time.Hour)
 	var mu sync.Mutex
 	told := map[string]bool{}
@@ -328,7 +322,7 @@ func TestNewsIsSeenAtOnce(t *testing.T) {
 	wantError(t, l, "team/app", "next", fs.ErrNotExist)
 
 	l.News("team/app", "live") // before it is true, as docker-registry does
-	w.publish("team/app", "live", map[string]string{"f": "two"})
+	w.Publish("team/app", "live", map[string]string{"f": "two"})
 	eventually(t, "the push is seen", func() bool {
 		got, _ := read(l, "team/app", "live", "f")
 		return got == "two"
@@ -352,10 +346,10 @@ func TestNewsIsSeenAtOnce(t *testing.T) {
 
 func TestNothingOfNewsIsBelieved(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "live", map[string]string{"f": "one"})
+	w.Publish("app", "live", map[string]string{"f": "one"})
 	l := w.open(t.TempDir(), time.Hour, "app")
 	wantRead(t, l, "app", "live", "f", "one")
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		for _, n := range [][2]string{{"other", "v1"}, {"../evil", "v1"}, {"app", "../x"}, {"", ""}, {strings.Repeat("a", 300), "v1"}} {
 			l.News(n[0], n[1])
 		}

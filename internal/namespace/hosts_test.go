@@ -13,8 +13,8 @@ import (
 
 func TestSitesAreFoundByTheirHost(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1.2", map[string]string{"f": "plain"})
-	w.publish("team/docs", "V3", map[string]string{"f": "short"})
+	w.Publish("my-app", "v1.2", map[string]string{"f": "plain"})
+	w.Publish("team/docs", "V3", map[string]string{"f": "short"})
 	dir := t.TempDir()
 	l := w.open(dir, time.Minute)
 	long := hostname.Label("team/docs", "V3")
@@ -27,7 +27,7 @@ func TestSitesAreFoundByTheirHost(t *testing.T) {
 		t.Errorf("got %q, %v; want nothing listed", names, err)
 	}
 	l.Close()
-	w.setDown(true)
+	w.SetDown(true)
 	l = w.open(dir+"/", time.Minute) // knows what the first knew
 	wantRead(t, l, HostsFolder, long, "f", "short")
 	wantRead(t, l, HostsFolder, "v1-2--my-app", "f", "plain")
@@ -38,7 +38,7 @@ func TestSitesAreFoundByTheirHost(t *testing.T) {
 // TestAMovedTagIsAnnouncedUnderItsHost looks at the folder of hosts too.
 func TestAMovedTagIsAnnouncedUnderItsHost(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "live", map[string]string{"f": "old"})
+	w.Publish("my-app", "live", map[string]string{"f": "old"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	var mu sync.Mutex
 	var told []string
@@ -48,7 +48,7 @@ func TestAMovedTagIsAnnouncedUnderItsHost(t *testing.T) {
 		told = append(told, dir+"/"+name)
 	})
 	wantRead(t, l, HostsFolder, "live--my-app", "f", "old")
-	w.publish("my-app", "live", map[string]string{"f": "new"})
+	w.Publish("my-app", "live", map[string]string{"f": "new"})
 	eventually(t, "the move is announced", func() bool {
 		mu.Lock()
 		defer mu.Unlock()

@@ -19,11 +19,11 @@ import (
 
 func TestARegistryThatIsAwaySaysNothing(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"f": "x", "g": noise(100, 1)})
+	w.Publish("my-app", "v1", map[string]string{"f": "x", "g": noise(100, 1)})
 	dir := t.TempDir()
 	l := w.open(dir, 100*time.Millisecond)
 	wantRead(t, l, "my-app", "v1", "f", "x")
-	w.setDown(true)
+	w.SetDown(true)
 	wantError(t, l, "my-app", "v2", registry.ErrUnavailable)
 	wantError(t, l, "", "other", registry.ErrUnavailable)
 	eventually(t, "the tag is too old", func() bool { return l.Status().Problem != "" })
@@ -31,7 +31,7 @@ func TestARegistryThatIsAwaySaysNothing(t *testing.T) {
 	if s := l.Status(); s.Healthy {
 		t.Errorf("got healthy, want degraded: %+v", s)
 	}
-	w.setDown(false)
+	w.SetDown(false)
 	eventually(t, "the registry is back", func() bool {
 		_, err := read(l, "my-app", "v2", "f")
 		return errors.Is(err, fs.ErrNotExist)
@@ -44,13 +44,13 @@ func TestARegistryThatIsAwaySaysNothing(t *testing.T) {
 
 func TestWhatWasSeenIsServedAfterAStartWithoutTheRegistry(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/docs", "v1", map[string]string{"f": "x"})
+	w.Publish("team/docs", "v1", map[string]string{"f": "x"})
 	dir := t.TempDir()
 	store, err := cache.Open(dir, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := Open(Options{Registry: w.client, Store: store, Refresh: time.Minute})
+	first := Open(Options{Registry: w.Client, Store: store, Refresh: time.Minute})
 	wantRead(t, first, "team/docs", "v1", "f", "x")
 	e, err := first.Lookup(context.Background(), "team/docs", "v1")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestWhatWasSeenIsServedAfterAStartWithoutTheRegistry(t *testing.T) {
 	first.Close()
 	store.Close()
 
-	w.setDown(true)
+	w.SetDown(true)
 	l := w.open(dir, time.Minute)
 	wantRead(t, l, "team/docs", "v1", "f", "x")
 	wantRead(t, l, "team", pinned, "f", "x")
@@ -76,7 +76,7 @@ func TestWhatWasSeenIsServedAfterAStartWithoutTheRegistry(t *testing.T) {
 
 func TestStatusCountsCompanions(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f.js": strings.Repeat("the same again\n", 1000)})
+	w.Publish("app", "v1", map[string]string{"f.js": strings.Repeat("the same again\n", 1000)})
 	l := w.open(t.TempDir(), time.Minute)
 	s := lookup(t, l, "app", "v1")
 	if _, err := read(l, "app", "v1", "f.js"); err != nil {
@@ -88,7 +88,7 @@ func TestStatusCountsCompanions(t *testing.T) {
 
 func TestAMovedTagIsFollowedAndAnnounced(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/app", "live", map[string]string{"f": "one"})
+	w.Publish("team/app", "live", map[string]string{"f": "one"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	var mu sync.Mutex
 	var changed []string
@@ -102,7 +102,7 @@ func TestAMovedTagIsFollowedAndAnnounced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.publish("team/app", "live", map[string]string{"f": "two"})
+	w.Publish("team/app", "live", map[string]string{"f": "two"})
 	eventually(t, "the move is announced", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -120,7 +120,7 @@ func TestAMovedTagIsFollowedAndAnnounced(t *testing.T) {
 
 func TestIdleSitesAreLetGoOfAndComeBack(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
+	w.Publish("app", "v1", map[string]string{"f": "x"})
 	l := w.open(t.TempDir(), time.Minute)
 	wantRead(t, l, "app", "v1", "f", "x")
 	r := ref{"app", "v1"}
@@ -133,16 +133,16 @@ func TestIdleSitesAreLetGoOfAndComeBack(t *testing.T) {
 		defer l.mu.Unlock()
 		return l.tags[r].site == nil
 	})
-	w.setDown(true)
+	w.SetDown(true)
 	wantRead(t, l, "app", "v1", "f", "x")
 }
 
 func TestADeletedTagIsGoneOnceTheRegistrySaysSo(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
+	w.Publish("app", "v1", map[string]string{"f": "x"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "app", "v1", "f", "x")
-	r, err := http.NewRequest(http.MethodDelete, w.server.URL+"/v2/app/manifests/v1", nil)
+	r, err := http.NewRequest(http.MethodDelete, w.URL+"/v2/app/manifests/v1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,23 +161,23 @@ func TestADeletedTagIsGoneOnceTheRegistrySaysSo(t *testing.T) {
 
 func TestAVersionThatCannotBeServedIsNotShown(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "live", map[string]string{"f": "good"})
+	w.Publish("app", "live", map[string]string{"f": "good"})
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	wantRead(t, l, "app", "live", "f", "good")
-	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/blobs/") {
 			http.NotFound(rw, r)
 			return true
 		}
 		return false
 	})
-	w.publish("app", "live", map[string]string{"f": "newer"})
+	w.Publish("app", "live", map[string]string{"f": "newer"})
 	eventually(t, "status tells", func() bool {
 		s := l.Status()
 		return len(s.Tags) == 1 && s.Tags[0].Problem != ""
 	})
 	wantRead(t, l, "app", "live", "f", "good")
-	w.setAnswer(nil)
+	w.SetAnswer(nil)
 	eventually(t, "the new version is shown", func() bool {
 		got, _ := read(l, "app", "live", "f")
 		return got == "newer"
@@ -190,10 +190,10 @@ func TestASmallSiteTakesFewRequests(t *testing.T) {
 	for i := range 60 {
 		files[fmt.Sprintf("d%d/f%d", i%5, i)] = noise(10<<10, byte(i))
 	}
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		for name, want := range files {
 			wantRead(t, l, "app", "v1", name, want)
 		}
@@ -205,9 +205,9 @@ func TestASmallSiteTakesFewRequests(t *testing.T) {
 
 func TestWhoLeavesDoesNotEndTheFetch(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
+	w.Publish("app", "v1", map[string]string{"f": "x"})
 	hold := make(chan struct{})
-	w.setAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/manifests/") {
 			<-hold
 		}
@@ -221,9 +221,7 @@ func TestWhoLeavesDoesNotEndTheFetch(t *testing.T) {
 		left <- err
 	}()
 	eventually(t, "the fetch is under way", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return slices.Contains(w.requests, "GET /v2/app/manifests/v1")
+		return slices.Contains(w.Requests(), "GET /v2/app/manifests/v1")
 	})
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
@@ -231,7 +229,7 @@ func TestWhoLeavesDoesNotEndTheFetch(t *testing.T) {
 	}
 	close(hold)
 	eventually(t, "the fetch ended well", func() bool { return len(l.Status().Tags) == 1 })
-	requests, _ := w.since(func() { wantRead(t, l, "app", "v1", "f", "x") })
+	requests, _ := w.Since(func() { wantRead(t, l, "app", "v1", "f", "x") })
 	if slices.Contains(requests, "GET /v2/app/manifests/v1") {
 		t.Errorf("it was asked for again: %q", requests)
 	}

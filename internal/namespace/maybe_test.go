@@ -31,9 +31,9 @@ func walk(l *Live, names ...string) (e Entry, err error) {
 // where every repository is below its owner, and nothing is listed.
 func TestOwnersOfRepositoriesAreFoundWithoutACatalog(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/app", "v1", map[string]string{"f": "x"})
-	w.publish("other/app", "v1", map[string]string{"f": "y"})
-	w.setAnswer(missing("_catalog"))
+	w.Publish("team/app", "v1", map[string]string{"f": "x"})
+	w.Publish("other/app", "v1", map[string]string{"f": "y"})
+	w.SetAnswer(missing("_catalog"))
 	for name, c := range map[string]struct{ repos, found []string }{
 		"all":      {nil, []string{"team", "other"}},
 		"patterns": {[]string{"te*/*"}, []string{"team"}},
@@ -58,7 +58,7 @@ func TestOwnersOfRepositoriesAreFoundWithoutACatalog(t *testing.T) {
 // TestAListedRegistryHasNoMaybes: its word is enough.
 func TestAListedRegistryHasNoMaybes(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/app", "v1", map[string]string{"f": "x"})
+	w.Publish("team/app", "v1", map[string]string{"f": "x"})
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
 	wantError(t, l, "", "nobody", fs.ErrNotExist)

@@ -12,9 +12,9 @@ import (
 
 func TestNamesOfTags(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/docs", "v3", map[string]string{"f": "docs"})
-	w.publish("a", "b", map[string]string{"f": "tag b of a"})
-	w.publish("a/b", "v1", map[string]string{"f": "a/b"})
+	w.Publish("team/docs", "v3", map[string]string{"f": "docs"})
+	w.Publish("a", "b", map[string]string{"f": "tag b of a"})
+	w.Publish("a/b", "v1", map[string]string{"f": "a/b"})
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
 	e, err := l.Lookup(context.Background(), "team/docs", "v3")
@@ -43,7 +43,7 @@ func TestNamesThatCannotExistCostNoRequest(t *testing.T) {
 	w := newWorld(t)
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		for _, name := range [][2]string{
 			{"", ".env"}, {"", "UPPER"}, {"", "a b"}, {"", strings.Repeat("a", 256)}, {"my-app", "-x"}, {"", "a@sha256:xyz"},
 			{"", "a:.."}, {"", ".well-known"}, {"my-app", "é"}, {"", "a\x00b"}, {"my-app", strings.Repeat("T", 129)}, {"", "\xff"},
@@ -58,10 +58,10 @@ func TestNamesThatCannotExistCostNoRequest(t *testing.T) {
 
 func TestUnknownNamesAreAskedForOnceAndThenRemembered(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"f": "x"})
+	w.Publish("my-app", "v1", map[string]string{"f": "x"})
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		for range 20 {
 			wantError(t, l, "", "nothing", fs.ErrNotExist)
 		}
@@ -69,7 +69,7 @@ func TestUnknownNamesAreAskedForOnceAndThenRemembered(t *testing.T) {
 	if len(requests) > 2 { // two if the second in which it is remembered has passed
 		t.Errorf("got %d requests %q, want 1", len(requests), requests)
 	}
-	w.publish("nothing", "v1", map[string]string{"f": "now"})
+	w.Publish("nothing", "v1", map[string]string{"f": "now"})
 	eventually(t, "a new repository is seen", func() bool {
 		got, _ := read(l, "nothing", "v1", "f")
 		return got == "now"
@@ -81,7 +81,7 @@ func TestAFolderAboveANewRepositoryShowsUp(t *testing.T) {
 	l := w.open(t.TempDir(), 100*time.Millisecond)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
 	wantError(t, l, "", "new", fs.ErrNotExist)
-	w.publish("new/deep/repo", "v1", map[string]string{"f": "x"})
+	w.Publish("new/deep/repo", "v1", map[string]string{"f": "x"})
 	eventually(t, "the folder is there", func() bool {
 		e, err := l.Lookup(context.Background(), "", "new")
 		return err == nil && e.Site == nil
@@ -92,7 +92,7 @@ func TestAFolderAboveANewRepositoryShowsUp(t *testing.T) {
 func TestNoRightsAreNotAbsence(t *testing.T) {
 	w := newWorld(t)
 	l := w.open(t.TempDir(), time.Minute)
-	w.setAnswer(func(rw http.ResponseWriter, _ *http.Request) bool {
+	w.SetAnswer(func(rw http.ResponseWriter, _ *http.Request) bool {
 		rw.WriteHeader(http.StatusForbidden)
 		return true
 	})
@@ -102,13 +102,13 @@ func TestNoRightsAreNotAbsence(t *testing.T) {
 func TestOnlyAllowedRepositoriesExist(t *testing.T) {
 	w := newWorld(t)
 	for _, repo := range []string{"team/a", "team/b/c", "other", "mine"} {
-		w.publish(repo, "v1", map[string]string{"f": repo})
+		w.Publish(repo, "v1", map[string]string{"f": repo})
 	}
 	l := w.open(t.TempDir(), time.Minute, "team/*", "mine")
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
 	wantRead(t, l, "team/a", "v1", "f", "team/a")
 	wantRead(t, l, "mine", "v1", "f", "mine")
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		wantError(t, l, "other", "v1", fs.ErrNotExist)
 		wantError(t, l, "", "other:v1", fs.ErrNotExist)
 		wantError(t, l, "team/b/c", "v1", fs.ErrNotExist)
@@ -123,9 +123,9 @@ func TestOnlyAllowedRepositoriesExist(t *testing.T) {
 
 func TestWithoutACatalogNothingIsLost(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/docs", "v1", map[string]string{"f": "x"})
-	w.publish("seen", "v1", map[string]string{"f": "y"})
-	w.setAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+	w.Publish("team/docs", "v1", map[string]string{"f": "x"})
+	w.Publish("seen", "v1", map[string]string{"f": "y"})
+	w.SetAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "_catalog") {
 			rw.WriteHeader(http.StatusUnauthorized)
 			return true

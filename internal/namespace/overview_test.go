@@ -13,7 +13,7 @@ import (
 func TestADescriptionCostsOneRequest(t *testing.T) {
 	w := newWorld(t)
 	created := time.Date(2024, 2, 3, 4, 5, 6, 0, time.UTC)
-	w.publishAs("my-app", bundle.Options{Version: "v1", Created: created}, map[string]string{"index.html": "one"})
+	w.PublishAs("my-app", bundle.Options{Version: "v1", Created: created}, map[string]string{"index.html": "one"})
 	l := w.open(t.TempDir(), time.Hour)
 	l.WaitListed(t.Context())
 	d, err := l.Head(t.Context(), "my-app", "v1")
@@ -21,7 +21,7 @@ func TestADescriptionCostsOneRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got site.Description
-	requests, bytes := w.since(func() { got, err = l.Describe(t.Context(), "my-app", d) })
+	requests, bytes := w.Since(func() { got, err = l.Describe(t.Context(), "my-app", d) })
 	if err != nil || len(requests) != 1 || bytes != 0 {
 		t.Errorf("got %v after requests %q and %d bytes of blobs, want one request for the manifest", err, requests, bytes)
 	}
@@ -43,7 +43,7 @@ func TestADescriptionCostsOneRequest(t *testing.T) {
 
 func TestWhatIsKnownIsAskedForFreeOfCharge(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"index.html": "one"})
+	w.Publish("my-app", "v1", map[string]string{"index.html": "one"})
 	l := w.open(t.TempDir(), time.Hour)
 	e, err := l.Lookup(t.Context(), "my-app", "v1")
 	if err != nil {
@@ -55,7 +55,7 @@ func TestWhatIsKnownIsAskedForFreeOfCharge(t *testing.T) {
 	}
 	eventually(t, "the tree is kept", e.Site.IsKept)
 	l.WaitListed(t.Context())
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		if _, err := l.Tree(t.Context(), "my-app", shown[0].Manifest, true); err != nil {
 			t.Error(err)
 		}
@@ -63,7 +63,7 @@ func TestWhatIsKnownIsAskedForFreeOfCharge(t *testing.T) {
 	if len(requests) != 0 {
 		t.Errorf("got requests %q for a tree that is kept", requests)
 	}
-	w.setDown(true)
+	w.SetDown(true)
 	if _, err := l.Head(t.Context(), "my-app", "v1"); !site.Unavailable(err) {
 		t.Errorf("the registry is away: got %v", err)
 	}

@@ -19,12 +19,12 @@ import (
 
 // openKeeping is open with KeepAssets.
 func (w *world) openKeeping(dir string, keep time.Duration) (l *Live, end func()) {
-	w.t.Helper()
+	w.T.Helper()
 	store, err := cache.Open(dir, 1<<30)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	l = Open(Options{Registry: w.client, Store: store, Refresh: 100 * time.Millisecond, KeepAssets: keep})
+	l = Open(Options{Registry: w.Client, Store: store, Refresh: 100 * time.Millisecond, KeepAssets: keep})
 	end = func() {
 		l.Close()
 		store.Close()
@@ -76,15 +76,15 @@ func wantNoAsset(t *testing.T, l *Live, file string, want error) {
 }
 
 func (w *world) move(l *Live, version string) {
-	w.t.Helper()
-	w.publish("app", "live", map[string]string{
+	w.T.Helper()
+	w.Publish("app", "live", map[string]string{
 		"index.html":                            version,
 		"old-3f9a1c2b.html":                     version,
 		"assets/app-0000000" + version + "a.js": "script of " + version,
 		"assets/plain-" + version + ".js":       "plain of " + version,
 		"assets/same.css":                       "same",
 	})
-	eventually(w.t, "version "+version+" is shown", func() bool {
+	eventually(w.T, "version "+version+" is shown", func() bool {
 		got, _ := read(l, "app", "live", "index.html")
 		return got == version
 	})
@@ -122,9 +122,9 @@ func TestAssetsOfEarlierVersionsAreKept(t *testing.T) {
 	}
 	end()
 	l, end = w.openKeeping(dir, time.Hour)
-	w.setDown(true)
+	w.SetDown(true)
 	check(l)
-	w.setDown(false)
+	w.SetDown(false)
 	end()
 	l, end = w.openKeeping(dir, 0) // the flag was taken away
 	wantNoAsset(t, l, "assets/app-00000001a.js", fs.ErrNotExist)

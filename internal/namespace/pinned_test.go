@@ -11,16 +11,16 @@ import (
 
 // openPinned starts a namespace that pins my-app:live, on a store of limit bytes.
 func (w *world) openPinned(limit int64) *Live {
-	w.t.Helper()
-	store, err := cache.Open(w.t.TempDir(), limit)
+	w.T.Helper()
+	store, err := cache.Open(w.T.TempDir(), limit)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	live := Open(Options{
-		Registry: w.client, Store: store, Refresh: 50 * time.Millisecond,
+		Registry: w.Client, Store: store, Refresh: 50 * time.Millisecond,
 		Pinned: []registry.Reference{{Repository: "my-app", Tag: "live"}},
 	})
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		live.Close()
 		store.Close()
 	})
@@ -49,10 +49,10 @@ func someFiles(n int, seed byte) map[string]string {
 func TestAPinnedTagIsFetchedAsAWholeUnasked(t *testing.T) {
 	w := newWorld(t)
 	first, second := someFiles(50, 1), someFiles(50, 101)
-	w.publish("my-app", "live", first)
+	w.Publish("my-app", "live", first)
 	l := w.openPinned(1 << 30)
 	eventually(t, "the version is here", func() bool { return pinState(l) == PinLocal })
-	_, sent := w.since(func() {
+	_, sent := w.Since(func() {
 		for name, content := range first {
 			wantRead(t, l, "my-app", "live", name, content)
 		}
@@ -60,12 +60,12 @@ func TestAPinnedTagIsFetchedAsAWholeUnasked(t *testing.T) {
 	if sent != 0 {
 		t.Errorf("got %d bytes fetched for reading it, want 0", sent)
 	}
-	w.publish("my-app", "live", second)
+	w.Publish("my-app", "live", second)
 	eventually(t, "the tag has moved and its new version is here", func() bool {
 		got, err := read(l, "my-app", "live", "f000")
 		return err == nil && got == second["f000"] && pinState(l) == PinLocal
 	})
-	w.setDown(true)
+	w.SetDown(true)
 	for name, content := range second {
 		wantRead(t, l, "my-app", "live", name, content)
 	}
@@ -74,18 +74,18 @@ func TestAPinnedTagIsFetchedAsAWholeUnasked(t *testing.T) {
 func TestAPinnedVersionOutlivesOthersInASmallCache(t *testing.T) {
 	w := newWorld(t)
 	pinned := someFiles(100, 1) // 5 MB
-	w.publish("my-app", "live", pinned)
+	w.Publish("my-app", "live", pinned)
 	l := w.openPinned(16 << 20)
 	eventually(t, "the version is here", func() bool { return pinState(l) == PinLocal })
 	for i := range 10 { // 50 MB of others
 		other := someFiles(100, byte(10*i+2))
 		tag := fmt.Sprintf("v%d", i)
-		w.publish("other", tag, other)
+		w.Publish("other", tag, other)
 		for name, content := range other {
 			wantRead(t, l, "other", tag, name, content)
 		}
 	}
-	w.setDown(true)
+	w.SetDown(true)
 	for name, content := range pinned {
 		wantRead(t, l, "my-app", "live", name, content)
 	}
@@ -93,10 +93,10 @@ func TestAPinnedVersionOutlivesOthersInASmallCache(t *testing.T) {
 
 func TestAPinnedVersionThatDoesNotFitSaysSoAndIsNotFetchedAgain(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "live", someFiles(300, 1)) // 9 MB
+	w.Publish("my-app", "live", someFiles(300, 1)) // 9 MB
 	l := w.openPinned(4 << 20)
 	eventually(t, "it does not fit", func() bool { return pinState(l) == PinFailed })
-	_, sent := w.since(func() { time.Sleep(500 * time.Millisecond) }) // ten rounds
+	_, sent := w.Since(func() { time.Sleep(500 * time.Millisecond) }) // ten rounds
 	if sent != 0 {
 		t.Errorf("got %d bytes fetched while it waits, want 0", sent)
 	}

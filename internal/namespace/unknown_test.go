@@ -34,9 +34,9 @@ func TestAStormOfUnknownNamesHitsABudget(t *testing.T) {
 		t.Skip("once: the plain run has it")
 	}
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
-	w.publish("app", "v2", map[string]string{"f": "y"})
-	w.setAnswer(missing("_catalog"))
+	w.Publish("app", "v1", map[string]string{"f": "x"})
+	w.Publish("app", "v2", map[string]string{"f": "y"})
+	w.SetAnswer(missing("_catalog"))
 	for what, name := range map[string][2]string{
 		"repositories": {"", "r.%d"}, // none that may be a folder
 		"tags":         {"app", "t%d"},
@@ -48,7 +48,7 @@ func TestAStormOfUnknownNamesHitsABudget(t *testing.T) {
 		<-l.listed
 		var busy, absent, other int
 		begin := time.Now()
-		requests, _ := w.since(func() { busy, absent, other = storm(l, name[0], name[1]) })
+		requests, _ := w.Since(func() { busy, absent, other = storm(l, name[0], name[1]) })
 		if took := time.Since(begin); float64(len(requests)) > 50*(took.Seconds()+1) || len(requests) < 10 {
 			t.Errorf("%s: got %d requests in %v, want some, at most 50 a second", what, len(requests), took)
 		}
@@ -69,7 +69,7 @@ func TestAStormOfUnknownNamesHitsABudget(t *testing.T) {
 // own list, read just now, is missing.
 func TestTheCatalogAnswersWhatIsOverTheBudget(t *testing.T) {
 	w := newWorld(t)
-	w.publish("app", "v1", map[string]string{"f": "x"})
+	w.Publish("app", "v1", map[string]string{"f": "x"})
 	l := w.open(t.TempDir(), time.Minute)
 	eventually(t, "the catalog is read", func() bool { return l.names.complete(time.Hour) })
 	busy, absent, other := storm(l, "", "r%d")
@@ -124,10 +124,10 @@ func TestBadVersionsAreBoundedAndTriedLessAndLess(t *testing.T) {
 // sites, under every spelling.
 func TestNamesWorkWithAnyKindOfCatalog(t *testing.T) {
 	w := newWorld(t)
-	w.publish("a", "b", map[string]string{"f": "tag b of a"})
-	w.publish("a/b", "v1", map[string]string{"f": "a/b:v1"})
-	w.publish("a/b/c/d", "v1", map[string]string{"f": "deep"})
-	w.publish("team/docs", "v3", map[string]string{"f": "docs"})
+	w.Publish("a", "b", map[string]string{"f": "tag b of a"})
+	w.Publish("a/b", "v1", map[string]string{"f": "a/b:v1"})
+	w.Publish("a/b/c/d", "v1", map[string]string{"f": "deep"})
+	w.Publish("team/docs", "v3", map[string]string{"f": "docs"})
 	refuse := func(status int) func(http.ResponseWriter, *http.Request) bool {
 		return func(rw http.ResponseWriter, r *http.Request) bool {
 			if strings.HasSuffix(r.URL.Path, "/_catalog") {
@@ -150,8 +150,8 @@ func TestNamesWorkWithAnyKindOfCatalog(t *testing.T) {
 		"with patterns": {nil, []string{"a", "a/*", "a/*/*/*", "team/*"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.setAnswer(kind.answer)
-			l := w.open(w.t.TempDir(), time.Minute, kind.repos...) // it is closed with w
+			w.SetAnswer(kind.answer)
+			l := w.open(w.T.TempDir(), time.Minute, kind.repos...) // it is closed with w
 			<-l.listed
 			wantRead(t, l, "", "a:b", "f", "tag b of a")
 			wantRead(t, l, "", "a@b", "f", "tag b of a")
@@ -182,9 +182,9 @@ func TestTheLongestNamesAreLookedUpAndLongerOnesAreNot(t *testing.T) {
 	<-l.listed
 	repo := strings.Repeat("a/", 127) + "a" // 255
 	tag := strings.Repeat("T", 128)
-	w.publish(repo, tag, map[string]string{"f": "x"})
+	w.Publish(repo, tag, map[string]string{"f": "x"})
 	wantRead(t, l, repo, tag, "f", "x")
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		wantError(t, l, repo+"a", tag, fs.ErrNotExist)
 		wantError(t, l, repo, tag+"T", fs.ErrNotExist)
 	})
@@ -196,10 +196,10 @@ func TestTheLongestNamesAreLookedUpAndLongerOnesAreNot(t *testing.T) {
 // TestALookupWaitsForNoListing: the registry takes for ever to list.
 func TestALookupWaitsForNoListing(t *testing.T) {
 	w := newWorld(t)
-	w.publish("team/app", "v1", map[string]string{"f": "x"})
+	w.Publish("team/app", "v1", map[string]string{"f": "x"})
 	hold := make(chan struct{})
 	defer close(hold)
-	w.setAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/_catalog") || strings.HasSuffix(r.URL.Path, "/team/app/tags/list") && r.URL.Query().Get("n") != "1" {
 			<-hold
 		}

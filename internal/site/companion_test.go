@@ -99,10 +99,10 @@ func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
 	w := newWorld(t)
 	app := script(1, 40_000)
 	large := strings.Repeat("of several chunks\n", 5<<20/18)
-	w.publish("my-app", "v1", map[string]string{"app.js": app, "large.txt": large})
+	w.Publish("my-app", "v1", map[string]string{"app.js": app, "large.txt": large})
 	l, _ := w.open(t.TempDir())
 	s := w.site(l, "my-app", "v1")
-	requests, _ := w.since(func() {
+	requests, _ := w.Since(func() {
 		if c, settled := s.Companion(tree.Root, "app.js.gz"); c != nil || settled {
 			t.Errorf("before the file is here: got %v, settled %v; want not yet", c, settled)
 		}
@@ -127,7 +127,7 @@ func TestACompanionIsMadeOfWhatIsHere(t *testing.T) {
 
 func TestWhatIsCompressedHasNoCompanion(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{
+	w.Publish("my-app", "v1", map[string]string{
 		"data.bin": noise(300_000, 2), "small.txt": strings.Repeat("a", minPlain-1), "least.txt": strings.Repeat("a", minPlain),
 		"IMAGE.PNG": script(1, 4000), "own.js": script(2, 4000), "own.js.gz": "its own", "folder/x.js": script(3, 4000),
 	})
@@ -150,8 +150,8 @@ func TestWhatIsCompressedHasNoCompanion(t *testing.T) {
 func TestCompanionsAreSharedAndKept(t *testing.T) {
 	w := newWorld(t)
 	app, data := script(1, 200_000), noise(50_000, 1)
-	w.publish("my-app", "v1", map[string]string{"app.js": app, "noise": data})
-	w.publish("other", "v7", map[string]string{"renamed.mjs": app, "more.html": script(9, 5000)})
+	w.Publish("my-app", "v1", map[string]string{"app.js": app, "noise": data})
+	w.Publish("other", "v7", map[string]string{"renamed.mjs": app, "more.html": script(9, 5000)})
 	dir := t.TempDir()
 	l, end := w.open(dir)
 	s := w.site(l, "my-app", "v1")
@@ -164,7 +164,7 @@ func TestCompanionsAreSharedAndKept(t *testing.T) {
 		t.Errorf("the same content in another repository: got %v, want %x at once", second, first.Digest)
 	}
 	end() // and again, on the same store
-	w.setDown(true)
+	w.SetDown(true)
 	l, _ = w.open(dir)
 	s = w.kept(l, s)
 	kept, _ := s.Companion(tree.Root, "app.js.gz")
@@ -179,7 +179,7 @@ func TestCompanionsAreSharedAndKept(t *testing.T) {
 func TestADamagedTableIsMadeAgain(t *testing.T) {
 	w := newWorld(t)
 	app := script(1, 20_000)
-	w.publish("my-app", "v1", map[string]string{"app.js": app})
+	w.Publish("my-app", "v1", map[string]string{"app.js": app})
 	dir := t.TempDir()
 	l, end := w.open(dir)
 	s := w.site(l, "my-app", "v1")
@@ -223,7 +223,7 @@ func removeContents(t testing.TB, dir string) {
 func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
 	w := newWorld(t)
 	app := fmt.Sprintf("%x", noise(300_000, 1)) // so that the companion is a file of its own
-	w.publish("my-app", "v1", map[string]string{"app.js": app})
+	w.Publish("my-app", "v1", map[string]string{"app.js": app})
 	dir := t.TempDir()
 	l, _ := w.open(dir)
 	s := w.site(l, "my-app", "v1")
@@ -246,7 +246,7 @@ func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
 	}
 	p.Release()
 	removeContents(t, dir)
-	w.setDown(true)
+	w.SetDown(true)
 	if _, err := c.ReadAt(t.Context(), make([]byte, 10), 0); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("with neither the file nor a registry: got %v, want an error that is none of absence", err)
 	}
@@ -254,7 +254,7 @@ func TestAnEvictedCompanionIsMadeAgainWhenItIsRead(t *testing.T) {
 
 func TestNothingIsMadeWhileReadersWait(t *testing.T) {
 	w := newWorld(t)
-	w.publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
+	w.Publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
 	l, _ := w.open(t.TempDir())
 	s := w.site(l, "my-app", "v1")
 	mustRead(t, s, "app.js")
@@ -335,7 +335,7 @@ func TestTheTableOfCompanionsIsBounded(t *testing.T) {
 // does not answer.
 func BenchmarkCompanion(b *testing.B) {
 	w := newWorld(b)
-	w.publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
+	w.Publish("my-app", "v1", map[string]string{"app.js": script(1, 20_000)})
 	l, _ := w.open(b.TempDir())
 	s := w.site(l, "my-app", "v1")
 	mustRead(b, s, "app.js")

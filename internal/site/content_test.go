@@ -25,17 +25,17 @@ func TestSitesAreFileSystems(t *testing.T) {
 func TestOneFileOfALargeSiteTakesLittle(t *testing.T) {
 	w := newWorld(t)
 	files := largeSite()
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l := w.openLarge()
 	var s *Site
-	requests, sent := w.since(func() {
+	requests, sent := w.Since(func() {
 		s = w.site(l, "app", "v1")
 		wantRead(t, s, fileOf(123), files[fileOf(123)])
 	})
 	if sent > 120<<10 {
 		t.Errorf("got %d bytes by %q, want the table of contents and one member", sent, requests)
 	}
-	_, sent = w.since(func() { wantRead(t, s, fileOf(123), files[fileOf(123)]) })
+	_, sent = w.Since(func() { wantRead(t, s, fileOf(123), files[fileOf(123)]) })
 	if sent != 0 {
 		t.Errorf("the second time: got %d bytes, want none", sent)
 	}
@@ -47,7 +47,7 @@ func TestAFileOfANewVersionIsAllThatIsFetched(t *testing.T) {
 	for i := range 300 {
 		files[fmt.Sprintf("f%03d", i)] = noise(10<<10, byte(i)) + fmt.Sprint(i)
 	}
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l, _ := w.open(t.TempDir())
 	readAll := func(tag string) {
 		s := w.site(l, "app", tag)
@@ -57,8 +57,8 @@ func TestAFileOfANewVersionIsAllThatIsFetched(t *testing.T) {
 	}
 	readAll("v1")
 	files["f123"] = "changed"
-	w.publish("app", "v2", files)
-	requests, sent := w.since(func() { readAll("v2") })
+	w.Publish("app", "v2", files)
+	requests, sent := w.Since(func() { readAll("v2") })
 	var blobs []string
 	for _, r := range requests {
 		if strings.Contains(r, "/blobs/") {
@@ -78,7 +78,7 @@ func TestDamagedBytesNeverLeave(t *testing.T) {
 	}
 	l, _ := w.open(t.TempDir())
 	s := w.load(l, "app", "v1", files)
-	w.setAnswer(flipBlobs())
+	w.SetAnswer(flipBlobs())
 	bad := 0
 	for name, want := range files {
 		got, err := read(s, name)
@@ -92,7 +92,7 @@ func TestDamagedBytesNeverLeave(t *testing.T) {
 	if bad != len(files) {
 		t.Errorf("%d of %d damaged files failed", bad, len(files))
 	}
-	w.setAnswer(nil)
+	w.SetAnswer(nil)
 	eventually(t, "the files are right again", func() bool {
 		got, err := read(s, "f00")
 		return err == nil && got == files["f00"]
@@ -138,7 +138,7 @@ func TestManyReadersOfOneFileFetchItOnce(t *testing.T) {
 	l, _ := w.open(t.TempDir())
 	s := w.load(l, "app", "v1", map[string]string{"big": big, "other": "x"})
 	want := sha256.Sum256([]byte(big))
-	requests, sent := w.since(func() {
+	requests, sent := w.Since(func() {
 		var wait sync.WaitGroup
 		for range 16 {
 			wait.Go(func() {

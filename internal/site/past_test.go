@@ -15,7 +15,7 @@ import (
 
 // following makes a site that follows another, whose assets are kept till then.
 func (w *world) following(l *Loader, till time.Time) *Site {
-	w.t.Helper()
+	w.T.Helper()
 	var sites []*Site
 	for _, version := range []string{"1", "2"} {
 		sites = append(sites, w.load(l, "app", "live", map[string]string{
@@ -62,11 +62,11 @@ func TestAnAssetThatCannotBeLookedForIsNotMissing(t *testing.T) {
 	s := w.following(l, time.Now().Add(time.Hour))
 	s.past.list[0].Manifest = digest.FromString("a version whose tree is not here")
 	const file = "assets/app-00000001a.js"
-	w.setDown(true)
+	w.SetDown(true)
 	if _, err := assetOf(t, s, file); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("got %v, want %v", err, registry.ErrUnavailable)
 	}
-	w.setDown(false)
+	w.SetDown(false)
 	eventually(t, "the registry says that it has it no more", func() bool {
 		_, err := assetOf(t, s, file)
 		return errors.Is(err, fs.ErrNotExist)

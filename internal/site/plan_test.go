@@ -27,7 +27,7 @@ func fileOf(i int) string { return fmt.Sprintf("d%02d/f%03d", i/10, i) }
 
 // openLarge makes a loader to which every layer is a large one.
 func (w *world) openLarge() *Loader {
-	l, _ := w.open(w.t.TempDir())
+	l, _ := w.open(w.T.TempDir())
 	l.wholeBlob = 0
 	return l
 }
@@ -44,7 +44,7 @@ func local(t *testing.T, s *Site, path string) bool {
 func TestGoingThroughALayerTakesFewRequests(t *testing.T) {
 	w := newWorld(t)
 	files := largeSite()
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l := w.openLarge()
 	s := w.site(l, "app", "v1")
 	var names []string
@@ -52,7 +52,7 @@ func TestGoingThroughALayerTakesFewRequests(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	requests, sent := w.since(func() {
+	requests, sent := w.Since(func() {
 		for _, name := range names {
 			wantRead(t, s, name, files[name])
 		}
@@ -66,7 +66,7 @@ func TestAVersionInUseIsCompleted(t *testing.T) {
 	w := newWorld(t)
 	files := largeSite()
 	files["media/video"] = noise(9<<20, 1)
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l := w.openLarge()
 	s := w.site(l, "app", "v1")
 	for i := range inUse - 1 {
@@ -97,7 +97,7 @@ func TestAPageBringsItsAssets(t *testing.T) {
 	files := largeSite()
 	files["docs/page.html"] = `<!doctype html><html><head><link rel="stylesheet" href="../d05/f055?v=1"><link rel=next href="../d08/f085">
 		<script src="/d12/f125"></script></head><body><img src="../d20/f205"><img src="//other/d24/f245"><a href="../d30/f305">x</a></body></html>`
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l := w.openLarge()
 	s := w.site(l, "app", "v1")
 	wantRead(t, s, "docs/page.html", files["docs/page.html"])
@@ -120,7 +120,7 @@ func TestReadyOfAPageFetchesItsAssets(t *testing.T) {
 	w := newWorld(t)
 	files := largeSite()
 	files["page.html"] = `<img src="d20/f205">`
-	w.publish("app", "v1", files)
+	w.Publish("app", "v1", files)
 	l := w.openLarge()
 	s := w.site(l, "app", "v1")
 	n, _ := s.Tree.Walk(tree.Root, "page.html", true)
@@ -133,11 +133,11 @@ func TestReadyOfAPageFetchesItsAssets(t *testing.T) {
 func TestAVideoIsReadFromTheMiddle(t *testing.T) {
 	w := newWorld(t)
 	video := noise(40<<20, 1)
-	w.publish("app", "v1", map[string]string{"video": video})
+	w.Publish("app", "v1", map[string]string{"video": video})
 	l := w.openLarge()
 	s := w.site(l, "app", "v1")
 	n, _ := s.Tree.Lookup(tree.Root, "video")
-	_, sent := w.since(func() {
+	_, sent := w.Since(func() {
 		p := make([]byte, 1<<20)
 		for off := 21 << 20; off < 30<<20; off += len(p) {
 			if _, err := s.ReadAt(t.Context(), n, p, int64(off)); err != nil || string(p) != video[off:off+len(p)] {
@@ -153,13 +153,13 @@ func TestAVideoIsReadFromTheMiddle(t *testing.T) {
 func TestADeadLayerLeavesRoomForOthers(t *testing.T) {
 	w := newWorld(t)
 	files := largeSite()
-	w.publish("dead", "v1", files)
+	w.Publish("dead", "v1", files)
 	files[fileOf(0)] = "other"
-	w.publish("alive", "v1", files)
+	w.Publish("alive", "v1", files)
 	l := w.openLarge()
 	dead, alive := w.site(l, "dead", "v1"), w.site(l, "alive", "v1")
 	hold := make(chan struct{})
-	w.setAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
+	w.SetAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasPrefix(r.URL.Path, "/v2/dead/blobs/") {
 			<-hold
 		}
@@ -174,9 +174,7 @@ func TestADeadLayerLeavesRoomForOthers(t *testing.T) {
 		}()
 	}
 	eventually(t, "requests for the dead layer hang", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return len(slices.DeleteFunc(slices.Clone(w.requests), func(r string) bool { return !strings.HasPrefix(r, "GET /v2/dead/blobs/") })) >= requestsPerBlob
+		return len(slices.DeleteFunc(w.Requests(), func(r string) bool { return !strings.HasPrefix(r, "GET /v2/dead/blobs/") })) >= requestsPerBlob
 	})
 	for i := 15; i < largeFiles; i += 30 {
 		n, _ := alive.Tree.Walk(tree.Root, fileOf(i), true)

@@ -14,25 +14,25 @@ import (
 
 // kept is a site as the store has it.
 func (w *world) kept(l *Loader, s *Site) *Site {
-	w.t.Helper()
+	w.T.Helper()
 	again, err := l.Kept(s.repo, s.Digest)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return again
 }
 
 // publishSPA publishes a site that says how it wants to be served.
 func (w *world) publishSPA(repo, tag string) {
-	w.t.Helper()
+	w.T.Helper()
 	spa := true
-	w.publishAs(repo, bundle.Options{Version: tag, SPA: &spa}, map[string]string{"index.html": "app"})
+	w.PublishAs(repo, bundle.Options{Version: tag, SPA: &spa}, map[string]string{"index.html": "app"})
 }
 
 func TestSettingsAreKnownAndKept(t *testing.T) {
 	w := newWorld(t)
 	w.publishSPA("my-app", "v1")
-	w.publish("my-app", "v2", map[string]string{"index.html": "plain"})
+	w.Publish("my-app", "v2", map[string]string{"index.html": "plain"})
 	dir := t.TempDir()
 	l, end := w.open(dir)
 	spa, plain := w.site(l, "my-app", "v1"), w.site(l, "my-app", "v2")
@@ -47,7 +47,7 @@ func TestSettingsAreKnownAndKept(t *testing.T) {
 	}
 	check(spa, plain)
 	end()
-	w.setDown(true)
+	w.SetDown(true)
 	l, _ = w.open(dir)
 	check(w.kept(l, spa), w.kept(l, plain))
 }

@@ -9,7 +9,7 @@ import (
 
 func TestRulesTravelWithTheSite(t *testing.T) {
 	w := newWorld(t)
-	w.publishAs("my-app", bundle.Options{Version: "v1"}, map[string]string{
+	w.PublishAs("my-app", bundle.Options{Version: "v1"}, map[string]string{
 		"index.html": "x", "about.html": "x", "guide/index.html": "x",
 		"_redirects": "/old /new 302\n/about /other\n", "_headers": "/*\n  X-A: b\n",
 	})
@@ -33,7 +33,7 @@ func TestRulesTravelWithTheSite(t *testing.T) {
 	s := w.site(l, "my-app", "v1")
 	check(s)
 	end()
-	w.setDown(true)
+	w.SetDown(true)
 	l, _ = w.open(dir)
 	check(w.kept(l, s))
 }
