@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -19,6 +20,9 @@ const fetchTimeout = 30 * time.Minute
 type flights struct {
 	group singleflight.Group
 	ctx   context.Context // ends all work, when the process ends
+
+	mu    sync.Mutex // guards that nothing starts once ctx has ended
+	under sync.WaitGroup
 }
 
 // do waits for the work named key, which it starts if it is not under way. It
@@ -26,6 +30,10 @@ type flights struct {
 // ErrUnavailable when its deadline passes first.
 func (f *flights) do(ctx context.Context, key string, work func(context.Context) (any, error)) (any, error) {
 	done := f.group.DoChan(key, func() (any, error) {
+		if err := f.begin(); err != nil {
+			return nil, err
+		}
+		defer f.under.Done()
 		detached, cancel := context.WithTimeout(f.ctx, fetchTimeout)
 		defer cancel()
 		return work(detached)
@@ -39,4 +47,21 @@ func (f *flights) do(ctx context.Context, key string, work func(context.Context)
 		}
 		return nil, ctx.Err()
 	}
+}
+
+func (f *flights) begin() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ctx.Err() != nil {
+		return f.ctx.Err()
+	}
+	f.under.Add(1)
+	return nil
+}
+
+// wait waits, once ctx has ended, until no work is under way.
+func (f *flights) wait() {
+	f.mu.Lock() // nobody is just beginning
+	defer f.mu.Unlock()
+	f.under.Wait()
 }

@@ -48,10 +48,11 @@ func NewLoader(ctx context.Context, o Options) *Loader {
 	return l
 }
 
-// Wait waits, once the loader's context has ended, until all that was made is
-// kept.
+// Wait waits, once the loader's context has ended, until nothing is under way
+// and all that was made is kept.
 func (l *Loader) Wait() {
 	l.running.Wait()
+	l.flights.wait()
 	l.keeping.Wait()
 }
 
