@@ -14,8 +14,6 @@ of 0.55 s; the rest is 1,000 listings of 200 names, which since they hold no att
 0.6 s. pprof of the daemon: decompressing, comparing with digests and keeping are three fourths, which curl's side does not do but for
 the first; the rest is a question of the kernel for each file. Putting files into the page cache before they are asked for spares three
 in four of these (0.84 s), and was left out: a daemon that is killed in the middle of it can hang for ever.`},
-	{"W5", "disk", `each version keeps its own index, 115 bytes a file (of 2,000 files 0.23 MB, of 8,000 0.9 MB), so that it can
-be served after a restart without the registry; contents are there once (du of the cache without its indexes: 1.01).`},
 	{"P2", "", `every file is read again, since the digest of the whole tar stream has to be made anew whatever changed. pprof
 and strace -c, 8,000 files: a third of the processor time is opening, reading and closing them, a third SHA-256 (of the contents, of
 the stream, of the blob), a fifth compressing the changed members and the table of contents. P1, beside which it stands, is itself 0.3.`},

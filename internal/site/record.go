@@ -26,7 +26,7 @@ type record struct {
 
 // recordVersion changes when more of a configuration is understood: what an
 // older version kept lacks it, and is made again.
-const recordVersion = 3
+const recordVersion = 4
 
 // newRecord is what a manifest and its configuration say of a site.
 func newRecord(d digest.Digest, m *v1.Manifest, config []byte) (record, error) {
@@ -59,14 +59,15 @@ func treeName(d digest.Digest) string {
 }
 
 // keep stores a site's record and tree as one document: the record as a line
-// of JSON, then the tree. Failing to is no harm but the time to do it again.
+// of JSON, then the tree in zstd. Failing to is no harm but the time to do it
+// again.
 func (l *Loader) keep(r record, t *tree.Tree) bool {
 	if l.store == nil {
 		return false
 	}
 	head, err := json.Marshal(r)
 	if err == nil {
-		err = l.store.SaveDocument(treeName(r.Digest), append(append(head, '\n'), t.Bytes()...))
+		err = l.store.SaveDocument(treeName(r.Digest), squeeze(append(head, '\n'), t.Bytes()))
 	}
 	if err != nil {
 		slog.Warn("tree is not kept", "event", "cache_full", "digest", r.Digest, "err", err)
@@ -83,9 +84,13 @@ func (l *Loader) Kept(repo string, d digest.Digest) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, flat, ok := bytes.Cut(data, []byte("\n"))
+	head, squeezed, ok := bytes.Cut(data, []byte("\n"))
 	var r record
 	if !ok || json.Unmarshal(head, &r) != nil || r.Version != recordVersion || r.Digest != d {
+		return nil, fs.ErrNotExist
+	}
+	flat, err := unsqueeze(squeezed)
+	if err != nil {
 		return nil, fs.ErrNotExist
 	}
 	t, err := tree.Load(flat)
