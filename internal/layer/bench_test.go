@@ -45,6 +45,7 @@ func benchmarkReadTOC(b *testing.B, table []byte, off int64, toc digest.Digest) 
 
 func readTOCTree(b *testing.B, table []byte, off int64, toc digest.Digest) *tree.Tree {
 	t := tree.NewBuilder()
+	defer t.Close()
 	if err := ReadTOC(t, 0, off, bytes.NewReader(table), toc); err != nil {
 		b.Fatal(err)
 	}

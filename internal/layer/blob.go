@@ -18,18 +18,18 @@ const MaxWhole = tree.MaxChunk
 // most MaxWhole; sum is its digest; layer is its number in the manifest. Its
 // error is an ErrFormat.
 func AddFile(b *tree.Builder, layer int, title string, size int64, sum tree.Digest) error {
-	var chunks []tree.Chunk
 	if size > 0 {
-		chunks = []tree.Chunk{{Digest: sum, Size: size, Member: b.AddStored(layer, 0, size)}}
+		if err := b.AddChunk(tree.Chunk{Digest: sum, Size: size, Member: b.AddStored(layer, 0, size)}); err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
 	}
-	return create(b, title, chunks)
+	return place(b, title)
 }
 
 // ScanFile puts a blob of any size into b as the file title. It reads r, which
 // is the blob, to its end, and hands the content to keep. Each chunk can be had
 // again by a range of its own. Its errors are ErrFormat and those of r.
 func ScanFile(b *tree.Builder, layer int, title string, size int64, r io.Reader, keep Keep) error {
-	var chunks []tree.Chunk
 	buf := make([]byte, min(ChunkSize, size))
 	for off := int64(0); off < size; {
 		data := buf[:min(ChunkSize, size-off)]
@@ -39,21 +39,24 @@ func ScanFile(b *tree.Builder, layer int, title string, size int64, r io.Reader,
 		sum := sha256.Sum256(data)
 		keep(sum, data)
 		n := int64(len(data))
-		chunks = append(chunks, tree.Chunk{Digest: sum, Size: n, Offset: off, Member: b.AddStored(layer, off, n)})
+		if err := b.AddChunk(tree.Chunk{Digest: sum, Size: n, Offset: off, Member: b.AddStored(layer, off, n)}); err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
 		off += n
 	}
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return err
 	}
-	return create(b, title, chunks)
+	return place(b, title)
 }
 
-func create(b *tree.Builder, title string, chunks []tree.Chunk) error {
+// place makes the chunks that were added the file title.
+func place(b *tree.Builder, title string) error {
 	name, err := CleanTitle(title)
 	if err != nil {
 		return err
 	}
-	if err := b.Create(name, chunks); err != nil {
+	if err := b.Place(name, b.Pieces()); err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return nil

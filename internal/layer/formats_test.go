@@ -121,7 +121,7 @@ func zstdChunked(t *testing.T, archive []byte) zstdLayer {
 
 func readZstdChunked(t *testing.T, b *tree.Builder, archive []byte, k kept) func(*tree.Tree) {
 	l := zstdChunked(t, archive)
-	if err := ReadZstdTOC(b, 0, l.offset, l.table, l.want); err != nil {
+	if err := ReadZstdTOC(b, 0, l.offset, bytes.NewReader(l.table), l.want); err != nil {
 		t.Fatal(err)
 	}
 	return func(tr *tree.Tree) { unpackAll(t, tr, l.blob, k) }
@@ -137,7 +137,7 @@ func TestAZstdTableIsWhatItsDigestsSay(t *testing.T) {
 	} {
 		l := good
 		change(&l)
-		if err := ReadZstdTOC(tree.NewBuilder(), 0, l.offset, l.table, l.want); !errors.Is(err, ErrDigest) {
+		if err := ReadZstdTOC(tree.NewBuilder(), 0, l.offset, bytes.NewReader(l.table), l.want); !errors.Is(err, ErrDigest) {
 			t.Errorf("%s: got %v, want %v", name, err, ErrDigest)
 		}
 	}
@@ -151,7 +151,7 @@ func TestAZstdTableIsWhatItsDigestsSay(t *testing.T) {
 		l := good
 		l.want.JSON = ""
 		change(&l)
-		if err := ReadZstdTOC(tree.NewBuilder(), 0, l.offset, l.table, l.want); !errors.Is(err, ErrFormat) {
+		if err := ReadZstdTOC(tree.NewBuilder(), 0, l.offset, bytes.NewReader(l.table), l.want); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: got %v, want %v", name, err, ErrFormat)
 		}
 	}

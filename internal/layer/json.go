@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"unsafe"
 )
 
 const (
@@ -16,9 +15,6 @@ const (
 	maxString = 32 << 10
 	// maxNesting bounds values inside each other that are passed over.
 	maxNesting = 64
-	// slabSize is how many bytes of kept strings are one allocation: a table of
-	// contents has some of them for every file.
-	slabSize = 32 << 10
 )
 
 // jsonReader reads JSON as a stream and hands out what is in it without making
@@ -27,14 +23,12 @@ const (
 // its own buffer rather than at a bufio.Reader's, which costs a call a byte.
 // Source: RFC 8259.
 type jsonReader struct {
-	r     io.Reader
-	buf   []byte // what was read and not taken yet is buf[at:end]
-	at    int
-	end   int
-	key   []byte            // of the member that is being read
-	long  []byte            // a string with escapes
-	slab  []byte            // kept strings; never written to below its length
-	known map[string]string // strings that come again and again
+	r    io.Reader
+	buf  []byte // what was read and not taken yet is buf[at:end]
+	at   int
+	end  int
+	key  []byte // of the member that is being read
+	long []byte // a string with escapes
 }
 
 func newJSONReader(r io.Reader) *jsonReader {
@@ -183,41 +177,10 @@ func (j *jsonReader) plain(s []byte) ([]byte, error) {
 	return []byte(plain), nil
 }
 
-// string reads a string to keep.
-func (j *jsonReader) string(to *string) error {
+// string reads a string into the memory of *to.
+func (j *jsonReader) string(to *[]byte) error {
 	s, err := j.text()
-	*to = j.keep(s)
-	return err
-}
-
-// keep copies s into the current slab.
-func (j *jsonReader) keep(s []byte) string {
-	if len(s) > slabSize/8 {
-		return string(s)
-	}
-	if len(s) > cap(j.slab)-len(j.slab) {
-		j.slab = make([]byte, 0, slabSize)
-	}
-	at := len(j.slab)
-	j.slab = append(j.slab, s...)
-	return unsafe.String(unsafe.SliceData(j.slab[at:]), len(s)) //nolint:gosec // nothing is written there again
-}
-
-// repeated reads a string of which there are few different ones, short and again
-// and again.
-func (j *jsonReader) repeated(to *string) error {
-	s, err := j.text()
-	if known, ok := j.known[string(s)]; ok {
-		*to = known
-		return err
-	}
-	*to = string(s)
-	if len(j.known) < 16 && err == nil {
-		if j.known == nil {
-			j.known = map[string]string{}
-		}
-		j.known[*to] = *to
-	}
+	*to = append((*to)[:0], s...)
 	return err
 }
 
@@ -226,8 +189,7 @@ func (j *jsonReader) int64(to *int64) error {
 	if _, err := j.next(); err != nil {
 		return err
 	}
-	var digits [20]byte // "-9223372036854775808"
-	word := j.word(digits[:0])
+	word := j.word()
 	if n, ok := shortNumber(word); ok {
 		*to = n
 		return nil
@@ -251,21 +213,27 @@ func shortNumber(word []byte) (n int64, ok bool) {
 	return n, true
 }
 
-// word reads a number, true, false or null into buf, or as much as fits.
-func (j *jsonReader) word(buf []byte) []byte {
-	for len(buf) < cap(buf) {
-		if j.at == j.end && j.fill() != nil {
-			break // what follows will say so
-		}
-		switch c := j.buf[j.at]; c {
+// maxWord is how many bytes of a number, true, false or null are looked at: more
+// than a whole number has, which is "-9223372036854775808" at the longest, and
+// than others write.
+const maxWord = 32
+
+// word reads a number, true, false or null, or as much of it as is looked at. It
+// is good until the next call.
+func (j *jsonReader) word() []byte {
+	for j.end-j.at < maxWord && j.fill() == nil {
+	}
+	rest := j.buf[j.at:min(j.end, j.at+maxWord)]
+	for i, c := range rest {
+		switch c {
 		case ',', ']', '}', ' ', '\n', '\t', '\r':
-			return buf
-		default:
-			buf = append(buf, c)
-			j.at++
+			rest = rest[:i]
+			j.at += i
+			return rest
 		}
 	}
-	return buf
+	j.at += len(rest)
+	return rest
 }
 
 // skip passes over any value.
@@ -286,8 +254,7 @@ func (j *jsonReader) skipNested(left int) error {
 	case c == '[':
 		return j.array(func() error { return j.skipNested(left - 1) })
 	}
-	var buf [32]byte
-	if word := j.word(buf[:0]); !json.Valid(word) {
+	if word := j.word(); !json.Valid(word) {
 		return fmt.Errorf("%w: JSON: %q is no value", ErrFormat, word)
 	}
 	return nil

@@ -137,8 +137,8 @@ func FuzzNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		b := tree.NewBuilder()
-		var all entries
-		if all.add(name, entry{kind: tree.File}) != nil || all.apply(b) != nil {
+		all := begin(b, "")
+		if all.add(name, entry{kind: tree.File}) != nil || all.end() != nil {
 			return
 		}
 		tr, _, err := b.Freeze(".")

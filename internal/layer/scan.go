@@ -40,8 +40,7 @@ func Scan(b *tree.Builder, layer int, size int64, r io.Reader, keep Keep) error 
 func ScanBelow(b *tree.Builder, layer int, size int64, dir string, r io.Reader, keep Keep) error {
 	buf := scanBuffers.Get().(*[]byte)
 	defer scanBuffers.Put(buf)
-	s := scanner{keep: keep, buf: *buf, member: b.AddMember(layer, 0, size)}
-	s.all.within = dir
+	s := scanner{b: b, all: begin(b, dir), keep: keep, buf: *buf, member: b.AddMember(layer, 0, size)}
 	err := s.blob(size, r)
 	if _, broken := io.Copy(io.Discard, r); broken != nil {
 		return broken // damage on the way looks like a malformed layer
@@ -52,7 +51,7 @@ func ScanBelow(b *tree.Builder, layer int, size int64, dir string, r io.Reader, 
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrFormat, err) // the bytes are those of the blob
 	}
-	return s.all.apply(b)
+	return s.all.end()
 }
 
 // scanBuffers hold one chunk each.
@@ -60,6 +59,7 @@ var scanBuffers = sync.Pool{New: func() any { b := make([]byte, ChunkSize); retu
 
 // scanner reads one tar stream.
 type scanner struct {
+	b      *tree.Builder
 	in     *counter
 	member uint32
 	all    entries
@@ -74,6 +74,10 @@ func (s *scanner) blob(size int64, r io.Reader) error {
 		return err
 	}
 	defer z.Close()
+	if err := s.b.Reserve(window(z)); err != nil {
+		return err
+	}
+	defer func() { _ = s.b.Reserve(-window(z)) }()
 	s.in = &counter{r: z, limit: max(alwaysAllowed, size*maxRatio)}
 	return s.archive()
 }
@@ -128,29 +132,29 @@ func (s *scanner) entry(archive *tar.Reader, h *tar.Header) error {
 	case tar.TypeLink:
 		return s.all.add(h.Name, entry{kind: hardLink, target: h.Linkname})
 	case tar.TypeReg:
-		chunks, err := s.content(archive, h)
-		if err != nil {
+		if err := s.content(archive, h); err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
-		return s.all.add(h.Name, entry{kind: tree.File, chunks: chunks})
+		return s.all.add(h.Name, entry{kind: tree.File, pieces: s.b.Pieces()})
 	}
 	return s.all.add(h.Name, entry{kind: device})
 }
 
 // content reads a file in chunks. archive/tar reads ahead of nothing, so the
 // place in the stream is that of the chunk.
-func (s *scanner) content(archive *tar.Reader, h *tar.Header) ([]tree.Chunk, error) {
-	var chunks []tree.Chunk
+func (s *scanner) content(archive *tar.Reader, h *tar.Header) error {
 	for off := int64(0); off < h.Size; {
 		at := s.in.n
 		data := s.buf[:min(ChunkSize, h.Size-off)]
 		if _, err := io.ReadFull(archive, data); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+			return fmt.Errorf("%w: %w", ErrFormat, err)
 		}
 		sum := sha256.Sum256(data)
 		s.keep(sum, data)
-		chunks = append(chunks, tree.Chunk{Digest: sum, Size: int64(len(data)), Offset: off, Inner: at, Member: s.member})
+		if err := s.b.AddChunk(tree.Chunk{Digest: sum, Size: int64(len(data)), Offset: off, Inner: at, Member: s.member}); err != nil {
+			return fmt.Errorf("%w: %w", ErrFormat, err)
+		}
 		off += int64(len(data))
 	}
-	return chunks, nil
+	return nil
 }

@@ -1,12 +1,11 @@
 package layer
 
 import (
-	"encoding/hex"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"unsafe"
 
 	"github.com/opencontainers/go-digest"
 
@@ -21,15 +20,41 @@ const maxSpan = 2 * tree.MaxChunk
 // has to be read as a whole.
 var ErrNoTOC = errors.New("no usable table of contents")
 
-// tocParser collects the entries of a table of contents.
+// tocParser puts what a table of contents says into a tree, entry by entry, as
+// it comes.
 type tocParser struct {
-	end    int64 // of the members: where the table begins
-	all    entries
-	file   *tocEntry    // the file whose chunks are being read
-	chunks []tree.Chunk // of that file; their Member is an index of starts until all are known
-	spare  []tree.Chunk // room for the chunks of files that have one, which nearly all do
-	left   int64        // bytes of that file that no chunk covers yet
-	starts []int64      // where the member of each chunk begins
+	b     *tree.Builder
+	layer int
+	end   int64 // of the members: where the table begins
+	all   entries
+	item  tocItem // that is being read
+
+	file []byte // the name of the file whose chunks are being read
+	size int64  // of that file, in bytes
+	left int64  // what no chunk covers yet
+
+	first  uint32 // member of this layer
+	member uint32 // of the chunk before
+	start  int64  // where that member begins, -1 if there is none
+}
+
+func newTOCParser(b *tree.Builder, layer int, end int64) *tocParser {
+	return &tocParser{b: b, layer: layer, end: end, all: begin(b, ""), start: -1}
+}
+
+// finish ends the layer, whose table is read and right. Whatever failed, the
+// tree is not to be used, or as it was if the error is ErrNoTOC.
+func (p *tocParser) finish(err error) error {
+	if err == nil {
+		if p.start >= 0 {
+			p.b.EndMembers(p.first, p.end)
+		}
+		return p.all.end()
+	}
+	if p.all.direct {
+		p.b.Reset()
+	}
+	return fmt.Errorf("table of contents: %w", err)
 }
 
 // check reads a table's JSON and compares it with its digest; nothing of it
@@ -75,7 +100,7 @@ func (p *tocParser) parse(j *jsonReader) error {
 	if err := j.finish(); err != nil {
 		return err
 	}
-	return p.finishFile()
+	return p.closed()
 }
 
 func (p *tocParser) entries(j *jsonReader) error {
@@ -83,187 +108,189 @@ func (p *tocParser) entries(j *jsonReader) error {
 		return errors.Join(err, j.skip())
 	}
 	return j.array(func() error {
-		e, err := readEntry(j)
-		if err != nil {
+		if err := p.item.read(j); err != nil {
 			return err
 		}
-		return p.entry(&e)
+		return p.entry(&p.item)
 	})
 }
 
-// readEntry reads one entry. A key that comes twice may mean one thing here and
+// tocItem is a tocEntry that is read into the same memory again and again: there
+// may be a million of them.
+type tocItem struct {
+	name, kind, link, digest, chunkDigest []byte
+
+	size, offset, innerOffset, chunkOffset, chunkSize int64
+}
+
+// read reads one entry. A key that comes twice may mean one thing here and
 // another elsewhere, and is refused.
-func readEntry(j *jsonReader) (tocEntry, error) {
-	var e tocEntry
+func (e *tocItem) read(j *jsonReader) error {
+	*e = tocItem{name: e.name[:0], kind: e.kind[:0], link: e.link[:0], digest: e.digest[:0], chunkDigest: e.chunkDigest[:0]}
 	var seen uint16
-	err := j.object(func(key []byte) (err error) {
+	return j.object(func(key []byte) (err error) {
 		field := uint16(0)
 		switch string(key) {
 		case "name":
-			field, err = 1<<0, j.string(&e.Name)
+			field, err = 1<<0, j.string(&e.name)
 		case "type":
-			field, err = 1<<1, j.repeated(&e.Type)
+			field, err = 1<<1, j.string(&e.kind)
 		case "size":
-			field, err = 1<<2, j.int64(&e.Size)
+			field, err = 1<<2, j.int64(&e.size)
 		case "linkName":
-			field, err = 1<<3, j.string(&e.LinkName)
+			field, err = 1<<3, j.string(&e.link)
 		case "offset":
-			field, err = 1<<4, j.int64(&e.Offset)
+			field, err = 1<<4, j.int64(&e.offset)
 		case "innerOffset":
-			field, err = 1<<5, j.int64(&e.InnerOffset)
+			field, err = 1<<5, j.int64(&e.innerOffset)
 		case "chunkOffset":
-			field, err = 1<<6, j.int64(&e.ChunkOffset)
+			field, err = 1<<6, j.int64(&e.chunkOffset)
 		case "chunkSize":
-			field, err = 1<<7, j.int64(&e.ChunkSize)
+			field, err = 1<<7, j.int64(&e.chunkSize)
 		case "chunkDigest":
-			field, err = 1<<8, j.string(&e.ChunkDigest)
+			field, err = 1<<8, j.string(&e.chunkDigest)
 		case "digest":
-			field, err = 1<<9, j.string(&e.Digest)
+			field, err = 1<<9, j.string(&e.digest)
 		default:
 			return j.skip()
 		}
 		if seen&field != 0 {
-			return fmt.Errorf("%w: %.200q: an entry with the same key twice", ErrFormat, e.Name)
+			return fmt.Errorf("%w: %.200q: an entry with the same key twice", ErrFormat, e.name)
 		}
 		seen |= field
 		return err
 	})
-	return e, err
 }
 
-func (p *tocParser) entry(e *tocEntry) error {
-	if strings.Contains(e.Name+e.LinkName, "\uFFFD") {
-		// What is not UTF-8 cannot be said in JSON, and writers put this instead.
-		return fmt.Errorf("%.200q: %w", e.Name, ErrNoTOC)
+// noRune is what writers put where a name is not UTF-8, which JSON cannot say.
+var noRune = []byte("\uFFFD")
+
+func (p *tocParser) entry(e *tocItem) error {
+	if bytes.Contains(e.name, noRune) || bytes.Contains(e.link, noRune) {
+		return fmt.Errorf("%.200q: %w", e.name, ErrNoTOC)
 	}
-	if e.Type == "chunk" {
+	if string(e.kind) == "chunk" {
 		return p.chunk(e)
 	}
-	if err := p.finishFile(); err != nil {
+	if err := p.closed(); err != nil {
 		return err
 	}
-	switch e.Type {
+	switch string(e.kind) {
 	case "dir":
-		return p.all.add(e.Name, entry{kind: tree.Dir})
+		return p.all.add(text(e.name), entry{kind: tree.Dir})
 	case "symlink":
-		return p.all.add(e.Name, entry{kind: tree.Symlink, target: e.LinkName})
+		return p.all.add(text(e.name), entry{kind: tree.Symlink, target: text(e.link)})
 	case "hardlink":
-		return p.all.add(e.Name, entry{kind: hardLink, target: e.LinkName})
+		return p.all.add(text(e.name), entry{kind: hardLink, target: text(e.link)})
 	case "reg":
-		if e.Size < 0 {
-			return fmt.Errorf("%w: %.200q: size %d", ErrFormat, e.Name, e.Size)
-		}
-		p.file, p.left, p.chunks = e, e.Size, nil
-		if e.Size == 0 {
-			return nil
-		}
-		return p.chunk(e)
+		return p.open(e)
 	case "char", "block", "fifo":
-		return p.all.add(e.Name, entry{kind: device})
+		return p.all.add(text(e.name), entry{kind: device})
 	}
-	return fmt.Errorf("%w: %.200q: an entry of the unknown type %.20q", ErrFormat, e.Name, e.Type)
+	return fmt.Errorf("%w: %.200q: an entry of the unknown type %.20q", ErrFormat, e.name, e.kind)
 }
 
-// chunk takes one piece of the current file.
-func (p *tocParser) chunk(e *tocEntry) error {
-	if p.file == nil {
-		return fmt.Errorf("%w: %.200q: a chunk of no file", ErrFormat, e.Name)
+// text is s as a string that is good until s is another.
+func text(s []byte) string {
+	return unsafe.String(unsafe.SliceData(s), len(s)) //nolint:gosec // a tree keeps none of the strings that it gets
+}
+
+// open begins a file, and takes the first of its chunks.
+func (p *tocParser) open(e *tocItem) error {
+	if e.size < 0 {
+		return fmt.Errorf("%w: %.200q: size %d", ErrFormat, e.name, e.size)
 	}
-	at := p.file.Size - p.left
-	size := e.ChunkSize
+	p.file, p.size, p.left = append(p.file[:0], e.name...), e.size, e.size
+	if e.size == 0 {
+		return p.add()
+	}
+	return p.chunk(e)
+}
+
+// chunk takes one piece of the current file, and adds the file with the last.
+func (p *tocParser) chunk(e *tocItem) error {
+	if p.left == 0 {
+		return fmt.Errorf("%w: %.200q: a chunk of no file", ErrFormat, e.name)
+	}
+	at, size := p.size-p.left, e.chunkSize
 	if size == 0 {
 		size = p.left
 	}
-	if e.ChunkOffset != at || size <= 0 || size > p.left || e.Offset < 0 || e.Offset >= p.end || e.InnerOffset < 0 {
-		return fmt.Errorf("%w: %.200q: chunk of %d bytes at %d makes no sense", ErrFormat, p.file.Name, size, e.ChunkOffset)
+	if e.chunkOffset != at || size <= 0 || size > p.left || e.offset < 0 || e.offset >= p.end || e.innerOffset < 0 {
+		return fmt.Errorf("%w: %.200q: chunk of %d bytes at %d makes no sense", ErrFormat, p.file, size, e.chunkOffset)
 	}
-	if size > tree.MaxChunk || e.InnerOffset > maxSpan {
-		return fmt.Errorf("%.200q: chunk of %d bytes at %d of its member: %w", p.file.Name, size, e.InnerOffset, ErrNoTOC)
+	if size > tree.MaxChunk || e.innerOffset > maxSpan {
+		return fmt.Errorf("%.200q: chunk of %d bytes at %d of its member: %w", p.file, size, e.innerOffset, ErrNoTOC)
 	}
-	text := e.ChunkDigest
-	if text == "" && size == p.file.Size {
-		text = p.file.Digest // stargz and zstd:chunked have no other for a file of one chunk
+	text := e.chunkDigest
+	if len(text) == 0 && size == p.size {
+		text = e.digest // stargz and zstd:chunked have no other for a file of one chunk
 	}
 	sum, err := parseSHA256(text)
 	if err != nil {
-		return fmt.Errorf("%.200q: %w", p.file.Name, err)
+		return fmt.Errorf("%.200q: %w", p.file, err)
 	}
-	p.left -= size
-	if p.chunks == nil {
-		p.chunks = p.room()
+	chunk := tree.Chunk{Digest: sum, Size: size, Offset: at, Inner: e.innerOffset, Member: p.memberAt(e.offset)}
+	if err := p.b.AddChunk(chunk); err != nil {
+		return fmt.Errorf("%w: %.200q: %w", ErrFormat, p.file, err)
 	}
-	p.chunks = append(p.chunks, tree.Chunk{Digest: sum, Size: size, Offset: at, Inner: e.InnerOffset, Member: uint32(len(p.starts))})
-	p.starts = append(p.starts, e.Offset)
-	if len(p.starts) > 4*tree.MaxNodes {
-		return fmt.Errorf("%w: more than %d chunks", ErrFormat, 4*tree.MaxNodes)
+	if p.left -= size; p.left == 0 {
+		return p.add()
 	}
 	return nil
 }
 
-// room is an empty list with room for one chunk, made for many files at once.
-func (p *tocParser) room() []tree.Chunk {
-	if len(p.spare) == 0 {
-		p.spare = make([]tree.Chunk, 256)
+// memberAt is the member that begins at off. Most often the next chunk is in the
+// same one or in a new one.
+func (p *tocParser) memberAt(off int64) uint32 {
+	if off != p.start {
+		p.member = p.b.AddMember(p.layer, off, 0) // how long it is shows in the end
+		if p.start < 0 {
+			p.first = p.member
+		}
+		p.start = off
 	}
-	one := p.spare[:0:1]
-	p.spare = p.spare[1:]
-	return one
+	return p.member
+}
+
+// add adds the file whose chunks have all been read.
+func (p *tocParser) add() error {
+	return p.all.add(text(p.file), entry{kind: tree.File, pieces: p.b.Pieces()})
+}
+
+// closed wants the file before to be complete.
+func (p *tocParser) closed() error {
+	if p.left != 0 {
+		return fmt.Errorf("%w: %.200q: its chunks miss %d bytes", ErrFormat, p.file, p.left)
+	}
+	return nil
 }
 
 // parseSHA256 reads a digest as its grammar has it: lower case.
-func parseSHA256(s string) (sum tree.Digest, err error) {
-	encoded, ok := strings.CutPrefix(s, "sha256:")
-	if !ok || len(encoded) != 2*len(sum) || strings.ContainsAny(encoded, "ABCDEF") {
+func parseSHA256(s []byte) (sum tree.Digest, err error) {
+	const prefix = "sha256:"
+	if len(s) != len(prefix)+2*len(sum) || string(s[:len(prefix)]) != prefix {
 		return sum, fmt.Errorf("chunk digest %.100q: %w", s, ErrNoTOC)
 	}
-	if _, err := hex.Decode(sum[:], []byte(encoded)); err != nil {
+	bad := byte(0)
+	for i := range sum {
+		high, low := nibbles[s[len(prefix)+2*i]], nibbles[s[len(prefix)+2*i+1]]
+		sum[i] = high<<4 | low
+		bad |= high | low
+	}
+	if bad > 0xf {
 		return sum, fmt.Errorf("chunk digest %.100q: %w", s, ErrNoTOC)
 	}
 	return sum, nil
 }
 
-// finishFile adds the file whose chunks have all been read.
-func (p *tocParser) finishFile() error {
-	if p.file == nil {
-		return nil
+// nibbles are the values of hex digits in lower case, and 0xff for all else.
+var nibbles = func() (table [256]byte) {
+	for c := range table {
+		table[c] = 0xff
 	}
-	if p.left != 0 {
-		return fmt.Errorf("%w: %.200q: its chunks miss %d bytes", ErrFormat, p.file.Name, p.left)
+	for value, c := range []byte("0123456789abcdef") {
+		table[c] = byte(value)
 	}
-	f := p.file
-	p.file = nil
-	return p.all.add(f.Name, entry{kind: tree.File, chunks: p.chunks})
-}
-
-// apply tells the builder which ranges of the blob there are. A member ends
-// where the next one begins.
-func (p *tocParser) apply(b *tree.Builder, layer int) error {
-	offsets := slices.Clone(p.starts)
-	if !slices.IsSorted(offsets) {
-		slices.Sort(offsets)
-	}
-	offsets = slices.Compact(offsets)
-	first := uint32(0)
-	for i, off := range offsets {
-		end := p.end
-		if i+1 < len(offsets) {
-			end = offsets[i+1]
-		}
-		if n := b.AddMember(layer, off, end-off); i == 0 {
-			first = n
-		}
-	}
-	at := 0 // most often the next chunk is in the same member or the next one
-	for e := range p.all.each {
-		for i := range e.chunks {
-			start := p.starts[e.chunks[i].Member]
-			if at+1 < len(offsets) && offsets[at+1] == start {
-				at++
-			} else if offsets[at] != start {
-				at, _ = slices.BinarySearch(offsets, start)
-			}
-			e.chunks[i].Member = first + uint32(at)
-		}
-	}
-	return p.all.apply(b)
-}
+	return table
+}()

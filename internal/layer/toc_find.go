@@ -47,15 +47,39 @@ func ParseFooter(tail []byte) (offset, length int64, err error) {
 // what the manifest says the digest of the table's JSON is.
 //
 // Errors:
-//   - ErrNoTOC if the table lacks what would let chunks be verified.
+//   - those of r, which come first.
+//   - ErrNoTOC if the table lacks what would let chunks be verified; b is then as
+//     it was.
 //   - ErrDigest if it is not the table that the manifest means.
 //   - ErrFormat if it is, and makes no sense.
 func ReadTOC(b *tree.Builder, layer int, offset int64, r io.Reader, want digest.Digest) error {
-	p := tocParser{end: offset}
-	if err := p.readStargz(r, want); err != nil {
-		return fmt.Errorf("table of contents: %w", err)
+	p := newTOCParser(b, layer, offset)
+	in := &source{r: r}
+	err := p.readStargz(in, want)
+	return p.finish(in.or(err))
+}
+
+// source remembers how reading it ended.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // only the bare one is an end
+		s.err = err
 	}
-	return p.apply(b, layer)
+	return n, err
+}
+
+// or is the error of the source if there was one, else err: where bytes are
+// missing, what was made of the rest says nothing.
+func (s *source) or(err error) error {
+	if s.err != nil {
+		return s.err
+	}
+	return err
 }
 
 // readStargz reads a table that is the only entry of a tar.gz.
@@ -80,28 +104,33 @@ type ZstdTOC struct {
 	Size   int64         // of the uncompressed one, in bytes
 }
 
-// ReadZstdTOC is ReadTOC for a zstd:chunked layer; table is the compressed
-// table and nothing else.
-func ReadZstdTOC(b *tree.Builder, layer int, offset int64, table []byte, want ZstdTOC) error {
-	p := tocParser{end: offset}
-	if err := p.readZstd(table, want); err != nil {
-		return fmt.Errorf("table of contents: %w", err)
+// ReadZstdTOC is ReadTOC for a zstd:chunked layer; r is the compressed table and
+// nothing else.
+func ReadZstdTOC(b *tree.Builder, layer int, offset int64, r io.Reader, want ZstdTOC) error {
+	p := newTOCParser(b, layer, offset)
+	in := &source{r: r}
+	verifier := want.Digest.Verifier()
+	table := io.TeeReader(in, verifier)
+	err := p.readZstd(table, want)
+	if _, lost := io.Copy(io.Discard, table); lost == nil && !verifier.Verified() {
+		err = fmt.Errorf("%w %s", ErrDigest, want.Digest) // it looks malformed, too
 	}
-	return p.apply(b, layer)
+	return p.finish(in.or(err))
 }
 
-func (p *tocParser) readZstd(table []byte, want ZstdTOC) error {
-	if want.Digest.Algorithm().FromBytes(table) != want.Digest {
-		return fmt.Errorf("%w %s", ErrDigest, want.Digest)
+func (p *tocParser) readZstd(r io.Reader, want ZstdTOC) error {
+	if want.Size > maxTOC {
+		return fmt.Errorf("%w: a table of %d bytes, more than %d", ErrFormat, want.Size, maxTOC)
 	}
-	if !bytes.HasPrefix(table, zstdMagic) || want.Size > maxTOC {
-		return fmt.Errorf("%w: not where it should be", ErrFormat)
-	}
-	z, err := unzstd(bytes.NewReader(table), want.Size)
+	z, err := unzstd(r, want.Size)
 	if err != nil {
 		return err
 	}
 	defer z.Close()
+	if err := p.b.Reserve(window(z)); err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	defer func() { _ = p.b.Reserve(-window(z)) }()
 	body := &counter{r: z, limit: want.Size}
 	if want.JSON != "" {
 		err = p.check(body, want.JSON)

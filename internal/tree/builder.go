@@ -1,16 +1,22 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
-	"math"
-	"slices"
 	"strings"
 )
 
 // Limits of a tree. They bound what a hostile layer can cost.
 const (
-	MaxNodes = 1 << 20 // at about 130 bytes each with their name
+	// MaxNodes is how many names a version may have, those that an upper layer
+	// removes included: 42 MiB of a Builder at eight bytes each.
+	MaxNodes = 1 << idBits
+	// MaxIndex is how many bytes a Builder may take unless it is told otherwise:
+	// half a million files with names of twenty bytes. What is refused is refused
+	// at the latest with so much in memory, and beside it there have to be buffers
+	// and garbage, in 64 MiB together.
+	MaxIndex = 48 << 20
 	// MaxName and MaxPath are the kernel's NAME_MAX and PATH_MAX less the
 	// terminating zero: a longer name could be listed but never opened.
 	MaxName = 255
@@ -22,68 +28,142 @@ const (
 	MaxChunk = 64 << 20
 )
 
+// What is held costs, in bytes: a node with its share of the index, which is at
+// least three eighths full; a chunk; a member.
+const (
+	nodeCost   = 24 + 4*8/3
+	pieceCost  = 48
+	memberCost = 24
+)
+
+// large is from how many bytes on a Builder is one of the large ones: that of
+// some 40,000 files.
+const large = 4 << 20
+
+// ErrTooLarge means that a Builder would take more than its Limit.
+var ErrTooLarge = errors.New("too many names and chunks")
+
 // Builder is a tree that can still change: layers are applied to it one after
-// another, then Freeze makes the Tree. It is not safe for concurrent use.
+// another, then Freeze makes the Tree. It keeps none of the strings that it is
+// given. It is not safe for concurrent use.
+//
+// It is made for versions of a million names, which have to be small while they
+// are not yet known to be sound: numbers instead of pointers, in lists that grow
+// without being moved, some 60 bytes a name and 50 a chunk.
 type Builder struct {
-	root    *building
-	count   int
-	layer   uint32 // number of the layer that is being applied
-	members []Member
+	Limit int // bytes that it may take
+	// Large is asked before the Builder becomes a large one, if it is there; an
+	// error ends the building.
+	Large func() error
+
+	outside outside // where the most of what follows is
+	nodes   pages[node]
+	chunks  pages[piece]
+	members pages[member]
+	texts   texts // names and targets of links
+	index   index
+	count   int // of nodes that are there
+	used    int // bytes
+	isLarge bool
+	layer   uint16 // number of the layer that is being applied
+
+	// The content that is being added: its first chunk, and the bytes so far.
+	first uint32
+	size  int64
 
 	// The folder that folder found last: an archive names one file of a folder
-	// after the other. Empty once something was taken out of the tree.
-	lastDir    string
-	lastFolder *building
-	spare      []building // room for nodes, made for many at once
+	// after the other. Not to be used once folders were taken out of the tree.
+	lastDir    []byte
+	lastFolder uint32
+	lastIsGood bool
 }
 
-// building is a node of a Builder.
-type building struct {
-	kind     Kind
-	name     string
-	parent   *building
-	children map[string]*building
-	order    []*building // the children as they came, also those that were replaced
-	target   string
-	chunks   []Chunk
-	size     int64
-	layer    uint32 // the last one that had a say in it
-	first    uint32 // number of the first chunk, once that is known
-	shared   bool   // there are hard links to it
+// node is a file, folder or link in a Builder. Number 0 is the root, which is in
+// no list of children and in no index, so that 0 also says "none".
+type node struct {
+	name   uint32 // where its name is
+	parent uint32
+	next   uint32 // among the children of its folder: the one that came before it
+	a, b   uint32 // of a folder: the child that came last; of a file: its first chunk and their number; of a link: where its target is and its length
+	layer  uint16 // the last one that had a say in it
+	length uint8  // of its name
+	kind   Kind
 }
+
+// Kinds of nodes that are not there any more. Their numbers are theirs for ever:
+// what gets the same name later is the same node.
+const (
+	gone  Kind = 0xfe + iota // but still among the children of its folder
+	loose                    // and not among them
+)
+
+// piece is a Chunk in a Builder. Its offset in the file follows from those
+// before it.
+type piece struct {
+	digest Digest
+	inner  int64
+	size   uint32
+	member uint32
+}
+
+// member is a Member in a Builder, without its chunks.
+type member struct {
+	offset, size int64
+	layer        uint32
+	stored       bool
+}
+
+// Pieces are what a file holds: chunks one after another in a Builder.
+type Pieces struct{ first, count uint32 }
 
 // NewBuilder gives an empty tree.
 func NewBuilder() *Builder {
-	return &Builder{root: newDir("", nil), count: 1}
+	b := &Builder{Limit: MaxIndex, index: newIndex(), count: 1}
+	b.nodes.add(&b.outside, node{kind: Dir})
+	return b
 }
 
-func newDir(name string, parent *building) *building {
-	return &building{kind: Dir, name: name, parent: parent, children: map[string]*building{}}
+// Empty tells whether nothing has been put into the tree.
+func (b *Builder) Empty() bool { return b.nodes.n == 1 && b.members.n == 0 }
+
+// Reset makes the tree empty again.
+func (b *Builder) Reset() {
+	before := *b
+	b.Close()
+	*b = *NewBuilder()
+	b.Limit, b.Large, b.isLarge = before.Limit, before.Large, before.isLarge
 }
+
+// Close gives back the memory of the Builder, which must not be used any more.
+// What is not closed is lost if there are more than some thousand names.
+func (b *Builder) Close() {
+	b.outside.giveBack()
+	b.index.outside.giveBack()
+	*b = Builder{}
+}
+
+// Reserve counts bytes that somebody holds for the tree elsewhere.
+func (b *Builder) Reserve(n int) error {
+	if b.used += n; b.used > b.Limit {
+		return fmt.Errorf("%w: they take more than %d MiB", ErrTooLarge, b.Limit>>20)
+	}
+	if b.used > large && !b.isLarge && b.Large != nil {
+		b.isLarge = true
+		return b.Large()
+	}
+	return nil
+}
+
+func (b *Builder) name(n *node) string { return b.texts.get(n.name, int(n.length)) }
+
+func (b *Builder) target(n *node) string { return b.texts.get(n.a, int(n.b)) }
 
 // BeginLayer says that what follows is of one more layer, which may replace
 // what those before it hold. Inside one layer nothing may be two things, such
 // as a file and a folder: readers of archives disagree on which of them wins.
 func (b *Builder) BeginLayer() {
 	b.layer++
-	b.lastDir = ""
-}
-
-// AddMember makes a range of a layer's blob known, and gives the number by
-// which chunks refer to it.
-func (b *Builder) AddMember(layer int, offset, size int64) uint32 {
-	return b.addMember(Member{Layer: layer, Offset: offset, Size: size})
-}
-
-// AddStored is AddMember for a range that holds content as it is, whatever it
-// looks like.
-func (b *Builder) AddStored(layer int, offset, size int64) uint32 {
-	return b.addMember(Member{Layer: layer, Offset: offset, Size: size, Stored: true})
-}
-
-func (b *Builder) addMember(m Member) uint32 {
-	b.members = append(b.members, m)
-	return uint32(len(b.members) - 1)
+	b.lastIsGood = false
 }
 
 // Mkdir makes the folder path, and those above it. A folder that is there
@@ -92,68 +172,63 @@ func (b *Builder) Mkdir(path string) error {
 	if path == "." {
 		return nil
 	}
-	dir, name := split(path)
-	parent, err := b.folder(path, dir)
+	parent, name, err := b.folder(path)
 	if err != nil {
 		return err
 	}
-	if old := parent.children[name]; old != nil && old.kind == Dir {
-		old.layer = b.layer
+	if id := b.child(parent, name); id != 0 && b.nodes.at(id).kind == Dir {
+		b.nodes.at(id).layer = b.layer
 		return nil
 	}
-	return b.attach(parent, newDir(name, parent))
+	_, err = b.attach(parent, name, node{kind: Dir})
+	return err
 }
 
 // Create puts a file with that content at path, in place of what was there.
 func (b *Builder) Create(path string, chunks []Chunk) error {
-	var size int64
-	for i := range chunks {
-		c := &chunks[i]
-		if c.Size <= 0 || c.Size > MaxChunk || c.Offset != size || int(c.Member) >= len(b.members) || c.Inner < 0 {
-			return fmt.Errorf("%q: chunk %d of %d bytes at %d makes no sense", path, i, c.Size, c.Offset)
-		}
-		if size += c.Size; size < 0 {
-			return fmt.Errorf("%q: size overflows", path)
+	for _, c := range chunks {
+		if err := b.AddChunk(c); err != nil {
+			return fmt.Errorf("%q: %w", path, err)
 		}
 	}
-	return b.put(path, b.node(building{kind: File, chunks: chunks, size: size}))
+	return b.Place(path, b.Pieces())
 }
 
-// node keeps a node.
-func (b *Builder) node(n building) *building {
-	if len(b.spare) == 0 {
-		b.spare = make([]building, 128)
-	}
-	kept := &b.spare[0]
-	b.spare = b.spare[1:]
-	*kept = n
-	return kept
+// Place is Create for chunks that were added before.
+func (b *Builder) Place(path string, c Pieces) error {
+	return b.put(path, node{kind: File, a: c.first, b: c.count})
 }
 
 // Symlink puts a link at path, in place of what was there. Where it leads is
 // judged by Freeze, when all of the tree is known.
 func (b *Builder) Symlink(path, target string) error {
-	if target == "" || len(target) > MaxPath || strings.ContainsRune(target, 0) {
+	if target == "" || len(target) > MaxPath || strings.IndexByte(target, 0) >= 0 {
 		return fmt.Errorf("%q: link target of %d bytes makes no sense", path, len(target))
 	}
-	return b.put(path, &building{kind: Symlink, target: target})
+	if err := b.Reserve(len(target)); err != nil {
+		return err
+	}
+	return b.put(path, node{kind: Symlink, a: b.texts.add(&b.outside, target), b: uint32(len(target))})
 }
 
 // Link puts the file at oldPath at path too. Its error is an fs.ErrNotExist
 // when there is no such file.
 func (b *Builder) Link(path, oldPath string) error {
-	old := b.at(oldPath)
-	if old == nil || old.kind == Dir || path == oldPath {
+	id, ok := b.at(oldPath)
+	if !ok || b.nodes.at(id).kind == Dir || path == oldPath {
 		return fmt.Errorf("%q: hard link to %q: %w", path, oldPath, fs.ErrNotExist)
 	}
-	old.shared = true
-	return b.put(path, b.node(*old))
+	old := b.nodes.at(id)
+	return b.put(path, node{kind: old.kind, a: old.a, b: old.b})
 }
 
 // Remove removes path with all below it; it may be absent.
 func (b *Builder) Remove(path string) {
-	if n := b.at(path); n != nil && n.parent != nil {
-		b.detach(n)
+	if id, ok := b.at(path); ok && id != 0 {
+		b.lastIsGood = false
+		b.clear(id)
+		b.nodes.at(id).kind = gone
+		b.count--
 	}
 }
 
@@ -161,193 +236,84 @@ func (b *Builder) Remove(path string) {
 // that name leads; it may be absent.
 func (b *Builder) Clear(path string) {
 	hops := 0
-	if n := b.walk(b.root, path, &hops); n != nil {
-		for _, c := range n.children {
-			b.detach(c)
+	if id, ok := b.walk(0, path, &hops); ok {
+		b.lastIsGood = false
+		b.clear(id)
+	}
+}
+
+// clear removes everything below the node id, if it is a folder.
+func (b *Builder) clear(id uint32) {
+	n := b.nodes.at(id)
+	if n.kind != Dir {
+		return
+	}
+	for c := n.a; c != 0; {
+		if b.nodes.at(c).kind < gone {
+			b.clear(c)
+			b.count--
 		}
+		child := b.nodes.at(c)
+		child.kind = loose
+		c = child.next
 	}
+	n.a = 0
 }
 
-// minOrder keeps small folders from being tidied again and again.
-const minOrder = 16
-
-func (b *Builder) detach(n *building) {
-	b.lastDir = ""
-	delete(n.parent.children, n.name)
-	b.count -= n.len()
-}
-
-// len counts n and all below it.
-func (n *building) len() int {
-	count := 1
-	for _, c := range n.children {
-		count += c.len()
-	}
-	return count
-}
-
-// at finds path; links on the way are followed, a last one is not.
-func (b *Builder) at(path string) *building {
-	if path == "." {
-		return b.root
-	}
-	dir, name := split(path)
-	hops := 0
-	if parent := b.walk(b.root, dir, &hops); parent != nil {
-		return parent.children[name]
-	}
-	return nil
-}
-
-// split parts a path into its folder and the last name.
-func split(path string) (dir, name string) {
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return path[:i], path[i+1:]
-	}
-	return ".", path
-}
-
-// folder finds dir, in which path is about to be put, and makes what is missing
-// of it. Links on the way are followed as they would be if the layer were
-// unpacked into a root of its own, which nothing leads out of: a program that
-// writes to /var/run/x writes to /run/x when an earlier layer says so.
-func (b *Builder) folder(path, dir string) (*building, error) {
-	if dir == b.lastDir && dir != "" && validName(path[len(dir)+1:]) && len(path) <= MaxPath {
-		return b.lastFolder, nil // what is above it was checked before
-	}
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	if dir == "." {
-		return b.root, nil
-	}
-	n, rest, hops := b.root, dir, 0
-	for rest != "" {
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		next, err := b.enter(n, name)
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", path, err)
-		}
-		if next.kind != Symlink {
-			n = next
-			continue
-		}
-		if hops++; hops > maxHops {
-			return nil, fmt.Errorf("%q: more than %d links on the way", path, maxHops)
-		}
-		if rest = next.target + "/" + rest; rest[0] == '/' {
-			n = b.root
-		}
-	}
-	if hops > 0 && n.depth() >= MaxDepth {
-		return nil, fmt.Errorf("%q…: more than %d folders deep", path[:min(64, len(path))], MaxDepth)
-	}
-	b.lastDir, b.lastFolder = dir, n
-	return n, nil
-}
-
-// enter is what name is in the folder n, where a folder is wanted: one is made
-// if there is nothing, or a file of an earlier layer.
-func (b *Builder) enter(n *building, name string) (*building, error) {
-	switch name {
-	case "", ".":
-		return n, nil
-	case "..":
-		if n.parent == nil {
-			return n, nil
-		}
-		return n.parent, nil
-	}
-	next := n.children[name]
-	if next == nil || next.kind == File {
-		next = newDir(name, n)
-		return next, b.attach(n, next)
-	}
-	if next.kind == Dir {
-		next.layer = b.layer
-	}
-	return next, nil
-}
-
-// depth is how many folders n is in.
-func (n *building) depth() int {
-	depth := 0
-	for ; n.parent != nil; n = n.parent {
-		depth++
-	}
-	return depth
-}
-
-func (b *Builder) put(path string, n *building) error {
+// put puts a node at path, in place of what was there.
+func (b *Builder) put(path string, n node) error {
 	if path == "." {
 		return fmt.Errorf("the root of a layer is not a folder")
 	}
-	dir, name := split(path)
-	parent, err := b.folder(path, dir)
+	parent, name, err := b.folder(path)
 	if err != nil {
 		return err
 	}
-	n.name, n.parent = name, parent
-	return b.attach(parent, n)
+	_, err = b.attach(parent, name, n)
+	return err
 }
 
-func (b *Builder) attach(parent, n *building) error {
-	n.layer = b.layer
-	if old := parent.children[n.name]; old != nil {
-		if old.layer == b.layer && old.kind != n.kind {
-			return fmt.Errorf("%q is both a %s and a %s", n.name, old.kind, n.kind)
-		}
-		b.count -= old.len()
-		b.lastDir = ""
+// attach puts a node into a folder, under that name.
+func (b *Builder) attach(parent uint32, name string, n node) (uint32, error) {
+	id := b.find(parent, name)
+	if id == 0 {
+		return b.add(parent, name, n)
 	}
-	parent.children[n.name] = n
-	parent.order = append(parent.order, n)
-	if len(parent.order) > 2*len(parent.children)+minOrder {
-		parent.order = slices.DeleteFunc(parent.order, func(c *building) bool { return parent.children[c.name] != c })
+	old := b.nodes.at(id)
+	if old.kind < gone && old.layer == b.layer && old.kind != n.kind {
+		return 0, fmt.Errorf("%q is both a %s and a %s", name, old.kind, n.kind)
 	}
-	if b.count++; b.count > MaxNodes {
-		return fmt.Errorf("more than %d files", MaxNodes)
+	b.lastIsGood = false
+	b.clear(id)
+	if old.kind >= gone {
+		b.count++
 	}
-	return nil
+	if old.kind == loose {
+		b.list(id)
+	}
+	old.kind, old.a, old.b, old.layer = n.kind, n.a, n.b, b.layer
+	return id, nil
 }
 
-// checkPath refuses what the kernel could not look up.
-func checkPath(path string) error {
-	switch {
-	case !validPath(path):
-		return fmt.Errorf("%q: not a path inside the layer", path)
-	case len(path) > MaxPath:
-		return fmt.Errorf("%q…: path of %d bytes, more than %d", path[:64], len(path), MaxPath)
-	case strings.Count(path, "/") >= MaxDepth:
-		return fmt.Errorf("%q…: more than %d folders deep", path[:64], MaxDepth)
+// add makes a node of a name that its folder never had.
+func (b *Builder) add(parent uint32, name string, n node) (uint32, error) {
+	if b.nodes.n == MaxNodes {
+		return 0, fmt.Errorf("more than %d names", MaxNodes)
 	}
-	for name := range strings.SplitSeq(path, "/") {
-		if len(name) > MaxName {
-			return fmt.Errorf("%q…: name of %d bytes, more than %d", name[:64], len(name), MaxName)
-		}
+	if err := b.Reserve(nodeCost + len(name)); err != nil {
+		return 0, err
 	}
-	return nil
+	n.name, n.length, n.parent, n.layer = b.texts.add(&b.outside, name), uint8(len(name)), parent, b.layer
+	id := b.nodes.add(&b.outside, n)
+	b.list(id)
+	b.enlist(id)
+	b.count++
+	return id, nil
 }
 
-// validPath is fs.ValidPath for names that need not be UTF-8: POSIX has any
-// bytes but "/" and zero.
-func validPath(path string) bool {
-	if strings.IndexByte(path, 0) >= 0 || path == "" || len(path) > math.MaxUint16 {
-		return false
-	}
-	if path == "." {
-		return true
-	}
-	for name := range strings.SplitSeq(path, "/") {
-		if name == "" || name == "." || name == ".." {
-			return false
-		}
-	}
-	return true
-}
-
-// validName tells whether a folder can hold something of that name.
-func validName(name string) bool {
-	return len(name) <= MaxName && name != "." && validPath(name) && strings.IndexByte(name, '/') < 0
+// list puts the node id among the children of its folder.
+func (b *Builder) list(id uint32) {
+	n := b.nodes.at(id)
+	folder := b.nodes.at(n.parent)
+	n.next, folder.a = folder.a, id
 }

@@ -11,18 +11,24 @@ import (
 // whole file, but nobody can check that one before the last byte has come, so
 // nothing is ever shared or named by it.
 func ContentID(chunks []Chunk) Digest {
-	switch len(chunks) {
+	return contentID(len(chunks), func(i int) Chunk { return chunks[i] })
+}
+
+// contentID is ContentID for count chunks that are made one by one.
+func contentID(count int, chunk func(i int) Chunk) Digest {
+	switch count {
 	case 0:
 		return sha256.Sum256(nil)
 	case 1:
-		return chunks[0].Digest
+		return chunk(0).Digest
 	}
 	h := sha256.New()
 	h.Write([]byte("regfs chunks\n"))
 	var size [8]byte
-	for i := range chunks {
-		h.Write(chunks[i].Digest[:])
-		binary.LittleEndian.PutUint64(size[:], uint64(chunks[i].Size))
+	for i := range count {
+		c := chunk(i)
+		h.Write(c.Digest[:])
+		binary.LittleEndian.PutUint64(size[:], uint64(c.Size))
 		h.Write(size[:])
 	}
 	return Digest(h.Sum(nil))

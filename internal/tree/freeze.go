@@ -2,12 +2,10 @@ package tree
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
+	"strings"
 )
 
 // Dropped is a link that a tree leaves out, and where it pointed.
@@ -17,253 +15,194 @@ type Dropped struct{ Path, Target string }
 // ones that lead to the same place without passing another link; those that
 // lead out of rootDir, to nothing or in circles are left out, since whoever
 // follows them does it on their own machine. The Builder is of no use
-// afterwards. The error is an fs.ErrNotExist when there is no such folder.
+// afterwards, unless the error is an fs.ErrNotExist: there is no such folder.
 func (b *Builder) Freeze(rootDir string) (*Tree, []Dropped, error) {
-	root := b.at(rootDir)
-	if root == nil || root.kind != Dir {
+	root, ok := b.at(rootDir)
+	if !ok || b.nodes.at(root).kind != Dir {
 		return nil, nil, fmt.Errorf("folder %q: %w", rootDir, fs.ErrNotExist)
 	}
-	f := freezer{builder: b, root: root}
-	f.order()
-	if err := f.write(); err != nil {
+	f := freezer{b: b, root: root}
+	if err := f.order(); err != nil {
 		return nil, nil, err
 	}
-	t, err := Load(f.assemble())
+	f.sortMembers()
+	f.sortFiles()
+	if err := f.checkChunks(); err != nil {
+		return nil, nil, err
+	}
+	t, err := Load(f.write())
 	return t, f.dropped, err
 }
 
-// freezer turns building nodes into the flat form.
+// freezer turns the nodes of a Builder into the flat form. It does not begin
+// with that before it knows that there will be a tree.
 type freezer struct {
-	builder *Builder
-	root    *building
-	list    []*building // in the order of their numbers
-	parent  []uint32
-	first   []uint32 // of a folder: its first child
+	b       *Builder
+	root    uint32
+	list    []uint32 // nodes, in the order of their numbers in the tree
+	links   []link   // what the links in it say
+	names   int      // bytes of names and targets in the tree
 	dropped []Dropped
 
-	nodes, chunks, members, names []byte
-	chunkFirst                    map[*Chunk]uint32 // of hard links: number of the first chunk, by the identity of the slice
+	files   []uint32 // nodes with a content, of hard links one, by where it lies
+	number  []uint32 // of each member in the tree
+	members int      // in the tree
+	chunks  int      // in the tree
 }
+
+// link says where the target of a link is, and its length.
+type link struct{ at, length uint32 }
 
 // order numbers the nodes breadth first, the children of a folder together and
-// by name, and settles what each link leads to.
-func (f *freezer) order() {
-	f.list, f.parent = []*building{f.root}, []uint32{0}
+// by name, and settles what each link leads to. The node of a folder then says
+// which number it has in the tree (next), which its first child has, and how
+// many there are (a, b).
+func (f *freezer) order() error {
+	f.list = append(make([]uint32, 0, f.b.count), f.root)
 	for i := 0; i < len(f.list); i++ {
-		f.first = append(f.first, uint32(len(f.list)))
-		for _, c := range f.kept(f.list[i]) {
-			f.list = append(f.list, c)
-			f.parent = append(f.parent, uint32(i))
+		folder := f.b.nodes.at(f.list[i])
+		if folder.kind != Dir {
+			continue
 		}
+		first := len(f.list)
+		if err := f.listChildren(folder); err != nil {
+			return err
+		}
+		folder.next, folder.a, folder.b = uint32(i), uint32(first), uint32(len(f.list)-first)
 	}
+	return nil
 }
 
-// kept are the children of n that the tree shows, by name.
-func (f *freezer) kept(n *building) []*building {
-	kept := make([]*building, 0, len(n.children))
-	for _, c := range n.order {
-		if len(n.order) > len(n.children) && n.children[c.name] != c {
-			continue // it was replaced or removed
+// listChildren lists what the tree shows of a folder, by name.
+func (f *freezer) listChildren(folder *node) error {
+	first := len(f.list)
+	for id := folder.a; id != 0; {
+		n := f.b.nodes.at(id)
+		next := n.next
+		keep, err := f.keep(n)
+		if err != nil {
+			return err
 		}
-		if c.kind == Symlink {
-			to := f.builder.resolve(c)
-			if to == nil || !to.within(f.root) {
-				f.dropped = append(f.dropped, Dropped{f.path(c), c.target})
-				continue
-			}
-			c = &building{kind: Symlink, name: c.name, target: relative(n, to)}
+		if keep {
+			f.list = append(f.list, id)
+			f.names += int(n.length)
 		}
-		kept = append(kept, c)
+		id = next
 	}
-	byName := func(a, b *building) int { return cmp.Compare(a.name, b.name) }
+	kept := f.list[first:]
+	slices.Reverse(kept) // they are listed last one first
+	byName := func(x, y uint32) int { return cmp.Compare(f.b.name(f.b.nodes.at(x)), f.b.name(f.b.nodes.at(y))) }
 	if !slices.IsSortedFunc(kept, byName) { // an archive often is
 		slices.SortFunc(kept, byName)
 	}
-	return kept
+	return nil
 }
 
-func (f *freezer) path(n *building) string {
-	path := n.name
-	for n = n.parent; n != f.root; n = n.parent {
-		path = n.name + "/" + path
+// keep tells whether the tree shows a node. That of a link which it shows then
+// says which of links it is (next), that of a file that it is shown.
+func (f *freezer) keep(n *node) (bool, error) {
+	switch n.kind {
+	case Dir:
+		return true, nil
+	case File:
+		n.next = shown
+		return true, nil
+	case Symlink:
+		return f.keepLink(n)
+	}
+	return false, nil // it was removed
+}
+
+// shown is what a file of the tree has for the one before it.
+const shown = ^uint32(0)
+
+func (f *freezer) keepLink(n *node) (bool, error) {
+	to, ok := f.b.resolve(n)
+	path := ""
+	if ok = ok && f.b.within(to, f.root); ok {
+		path = f.b.relative(n.parent, to)
+	}
+	if !ok || len(path) > MaxPath {
+		d := Dropped{f.path(n), strings.Clone(f.b.target(n))}
+		f.dropped = append(f.dropped, d)
+		return false, f.b.Reserve(len(d.Path) + nodeCost)
+	}
+	n.next = uint32(len(f.links))
+	f.links = append(f.links, link{f.b.texts.add(&f.b.outside, path), uint32(len(path))})
+	f.names += len(path)
+	return true, f.b.Reserve(len(path))
+}
+
+// path is the path of a node in the tree.
+func (f *freezer) path(n *node) string {
+	path := strings.Clone(f.b.name(n))
+	for id := n.parent; id != f.root; id = n.parent {
+		n = f.b.nodes.at(id)
+		path = f.b.name(n) + "/" + path
 	}
 	return path
 }
 
-func (f *freezer) write() error {
-	if err := f.writeChunks(); err != nil {
-		return err
-	}
-	f.nodes = make([]byte, 0, len(f.list)*nodeSize)
-	for i, n := range f.list {
-		r := binary.LittleEndian.AppendUint32(f.nodes, uint32(len(f.names)))
-		r = binary.LittleEndian.AppendUint16(r, uint16(len(n.name)))
-		r = append(r, byte(n.kind), 0)
-		r = binary.LittleEndian.AppendUint32(r, f.parent[i])
-		if n != f.root {
-			f.names = append(f.names, n.name...)
-		} else {
-			binary.LittleEndian.PutUint16(r[len(r)-8:], 0) // the root has no name, whatever rootDir was called
-		}
-		f.nodes = f.appendByKind(r, n, i)
-	}
-	if len(f.names) > math.MaxUint32 {
-		return fmt.Errorf("names of %d bytes in all", len(f.names))
-	}
-	return nil
-}
-
-// appendByKind writes the second half of a node record.
-func (f *freezer) appendByKind(r []byte, n *building, i int) []byte {
-	var a, b uint32
-	var size, id uint64
-	switch n.kind {
-	case Dir:
-		a, b = f.first[i], f.next(i)-f.first[i]
-	case File:
-		a, b = n.first, uint32(len(n.chunks))
-		if n.shared && len(n.chunks) > 0 {
-			a = f.chunkFirst[&n.chunks[0]]
-		}
-		d := ContentID(n.chunks)
-		size, id = uint64(n.size), binary.LittleEndian.Uint64(d[:])
-	case Symlink:
-		a, b = uint32(len(f.names)), uint32(len(n.target))
-		f.names = append(f.names, n.target...)
-		d := sha256.Sum256([]byte(n.target))
-		size, id = uint64(len(n.target)), binary.LittleEndian.Uint64(d[:])
-	}
-	r = binary.LittleEndian.AppendUint32(r, a)
-	r = binary.LittleEndian.AppendUint32(r, b)
-	r = binary.LittleEndian.AppendUint32(r, 0)
-	r = binary.LittleEndian.AppendUint64(r, size)
-	return binary.LittleEndian.AppendUint64(r, id)
-}
-
-// next is the number after the last child of node i.
-func (f *freezer) next(i int) uint32 {
-	if i+1 < len(f.first) {
-		return f.first[i+1]
-	}
-	return uint32(len(f.list))
-}
-
-// writeChunks orders the chunks by where they lie, so that those of a member
-// are together, and writes both tables. Hard links share their chunks.
-func (f *freezer) writeChunks() error {
-	number := f.sortMembers()
-	spans := make([]Member, len(number))
-	count, last := uint32(0), int64(-1)
-	var end int64 // of the chunk before, in its member
-	for _, n := range f.contents(number) {
-		n.first = count
-		if n.shared {
-			f.chunkFirst[&n.chunks[0]] = count
-		}
-		for _, c := range n.chunks {
-			m := number[c.Member]
-			if int64(m) != last {
-				end = 0
-			}
-			if int64(m) < last || c.Inner < end {
-				return fmt.Errorf("the chunks of a file overlap those of another, or lie in the blob in another order than in the file")
-			}
-			last, end = int64(m), c.Inner+c.Size
-			if spans[m].Count++; spans[m].Count == 1 {
-				spans[m].First = count
-			}
-			f.appendChunk(c, m)
-			count++
-		}
-	}
-	f.writeMembers(number, spans)
-	return nil
-}
-
-// contents are the files that have bytes, of hard links one, in the order in
-// which they lie in the layers.
-func (f *freezer) contents(number []uint32) []*building {
-	f.chunkFirst = map[*Chunk]uint32{}
-	all := make([]*building, 0, len(f.list))
-	chunks := 0
-	for _, n := range f.list {
-		if n.kind != File || len(n.chunks) == 0 {
-			continue
-		}
-		if n.shared {
-			if _, ok := f.chunkFirst[&n.chunks[0]]; ok {
-				continue
-			}
-			f.chunkFirst[&n.chunks[0]] = 0
-		}
-		all = append(all, n)
-		chunks += len(n.chunks)
-	}
-	f.chunks = make([]byte, 0, chunks*chunkSize)
-	byPlace := func(x, y *building) int {
-		return cmp.Or(cmp.Compare(number[x.chunks[0].Member], number[y.chunks[0].Member]), cmp.Compare(x.chunks[0].Inner, y.chunks[0].Inner))
-	}
-	if !slices.IsSortedFunc(all, byPlace) { // no two have the same place, or writeChunks refuses them
-		slices.SortFunc(all, byPlace)
-	}
-	return all
-}
-
 // sortMembers gives each member of the builder its number in the tree, ordered
-// by layer and offset.
-func (f *freezer) sortMembers() []uint32 {
-	all := f.builder.members
-	order := make([]uint32, len(all))
+// by layer and offset. Those of one place have one number.
+func (f *freezer) sortMembers() {
+	members := &f.b.members
+	order := make([]uint32, members.n)
 	for i := range order {
 		order[i] = uint32(i)
 	}
 	byPlace := func(x, y uint32) int {
-		return cmp.Or(cmp.Compare(all[x].Layer, all[y].Layer), cmp.Compare(all[x].Offset, all[y].Offset))
+		m, n := members.at(x), members.at(y)
+		return cmp.Or(cmp.Compare(m.layer, n.layer), cmp.Compare(m.offset, n.offset))
 	}
 	if !slices.IsSortedFunc(order, byPlace) {
 		slices.SortStableFunc(order, byPlace)
 	}
-	number := make([]uint32, len(all))
+	f.number = make([]uint32, members.n)
 	for i, m := range order {
-		number[m] = uint32(i)
-	}
-	return number
-}
-
-func (f *freezer) appendChunk(c Chunk, member uint32) {
-	r := append(f.chunks, c.Digest[:]...)
-	r = binary.LittleEndian.AppendUint64(r, uint64(c.Offset))
-	r = binary.LittleEndian.AppendUint64(r, uint64(c.Inner))
-	r = binary.LittleEndian.AppendUint32(r, uint32(c.Size))
-	f.chunks = binary.LittleEndian.AppendUint32(r, member)
-}
-
-func (f *freezer) writeMembers(number []uint32, spans []Member) {
-	f.members = make([]byte, len(number)*memberSize)
-	for i, m := range f.builder.members {
-		n := number[i]
-		r := f.members[int(n)*memberSize:]
-		binary.LittleEndian.PutUint32(r, uint32(m.Layer))
-		binary.LittleEndian.PutUint32(r[4:], spans[n].First)
-		binary.LittleEndian.PutUint32(r[8:], spans[n].Count)
-		if m.Stored {
-			binary.LittleEndian.PutUint32(r[12:], 1)
+		if i == 0 || *members.at(m) != *members.at(order[i-1]) {
+			f.members++
 		}
-		binary.LittleEndian.PutUint64(r[16:], uint64(m.Offset))
-		binary.LittleEndian.PutUint64(r[24:], uint64(m.Size))
+		f.number[m] = uint32(f.members - 1)
 	}
 }
 
-func (f *freezer) assemble() []byte {
-	b := make([]byte, 0, headerSize+len(f.nodes)+len(f.chunks)+len(f.members)+len(f.names))
-	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.list)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.chunks)/chunkSize))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.members)/memberSize))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.names)))
-	b = binary.LittleEndian.AppendUint64(b, 0)
-	b = append(b, f.nodes...)
-	b = append(b, f.chunks...)
-	b = append(b, f.members...)
-	return append(b, f.names...)
+// sortFiles lists the files that have bytes, of hard links one, in the order in
+// which they lie in the layers. It is that in which they came, most often.
+func (f *freezer) sortFiles() {
+	f.files = make([]uint32, 0, len(f.list))
+	for id := range f.b.nodes.n {
+		if n := f.b.nodes.at(id); n.kind == File && n.b > 0 && n.next == shown {
+			f.files = append(f.files, id)
+		}
+	}
+	byPlace := func(x, y uint32) int {
+		p, q := f.b.chunks.at(f.b.nodes.at(x).a), f.b.chunks.at(f.b.nodes.at(y).a)
+		return cmp.Or(cmp.Compare(f.number[p.member], f.number[q.member]), cmp.Compare(p.inner, q.inner))
+	}
+	if !slices.IsSortedFunc(f.files, byPlace) { // no two have the same place, or checkChunks refuses them
+		slices.SortFunc(f.files, byPlace)
+	}
+	f.files = slices.CompactFunc(f.files, func(x, y uint32) bool { return f.b.nodes.at(x).a == f.b.nodes.at(y).a })
+}
+
+// checkChunks sees to it that each chunk lies behind the one before it.
+func (f *freezer) checkChunks() error {
+	last, end := uint32(0), int64(0) // the member of the chunk before, and where in it that ends
+	for _, id := range f.files {
+		n := f.b.nodes.at(id)
+		for i := n.a; i < n.a+n.b; i++ {
+			c := f.b.chunks.at(i)
+			m := f.number[c.member]
+			if m > last {
+				last, end = m, 0
+			}
+			if m < last || c.inner < end {
+				return fmt.Errorf("the chunks of a file overlap those of another, or lie in the blob in another order than in the file")
+			}
+			end = c.inner + int64(c.size)
+			f.chunks++
+		}
+	}
+	return nil
 }

@@ -6,78 +6,72 @@ import "strings"
 // linux/namei.h).
 const maxHops = 40
 
-// resolve follows the link n through the whole layer, component by component
-// as the kernel would in a container whose root is the layer's root. It
-// returns nil when the link leads out of the layer, to nothing, or in circles.
-func (b *Builder) resolve(n *building) *building {
+// resolve follows a link through the whole layer, component by component as the
+// kernel would in a container whose root is the layer's root. It fails when the
+// link leads out of the layer, to nothing, or in circles.
+func (b *Builder) resolve(link *node) (uint32, bool) {
 	hops := 0
-	return b.walk(n.parent, n.target, &hops)
+	return b.walk(link.parent, b.target(link), &hops)
 }
 
-func (b *Builder) walk(at *building, path string, hops *int) *building {
+func (b *Builder) walk(at uint32, path string, hops *int) (uint32, bool) {
 	if *hops++; *hops > maxHops {
-		return nil
+		return 0, false
 	}
 	if strings.HasPrefix(path, "/") {
-		at = b.root
+		at = 0
 	}
 	for name := range strings.SplitSeq(path, "/") {
-		if at = b.step(at, name, hops); at == nil {
-			return nil
+		var ok bool
+		if at, ok = b.step(at, name, hops); !ok {
+			return 0, false
 		}
 	}
-	return at
+	return at, true
 }
 
-func (b *Builder) step(at *building, name string, hops *int) *building {
-	if at.kind != Dir {
-		return nil
+func (b *Builder) step(at uint32, name string, hops *int) (uint32, bool) {
+	n := b.nodes.at(at)
+	if n.kind != Dir {
+		return 0, false
 	}
 	switch name {
 	case "", ".":
-		return at
+		return at, true
 	case "..":
-		return at.parent // nil above the root: the link leads out
+		return n.parent, at != 0 // above the root: the link leads out
 	}
-	next := at.children[name]
-	if next != nil && next.kind == Symlink {
-		return b.walk(at, next.target, hops)
+	id := b.child(at, name)
+	if id == 0 {
+		return 0, false
 	}
-	return next
+	if next := b.nodes.at(id); next.kind == Symlink {
+		return b.walk(at, b.target(next), hops)
+	}
+	return id, true
 }
 
-// within tells whether n is root or below it.
-func (n *building) within(root *building) bool {
-	for ; n != nil; n = n.parent {
-		if n == root {
-			return true
+// within tells whether the node id is root or below it.
+func (b *Builder) within(id, root uint32) bool {
+	for id != root && id != 0 {
+		id = b.nodes.at(id).parent
+	}
+	return id == root
+}
+
+// relative is the path from the folder "from" to the node "to", neither through
+// a link.
+func (b *Builder) relative(from, to uint32) string {
+	var parts, down []string
+	for up, deep := b.depth(from), b.depth(to); from != to; {
+		if up >= deep {
+			parts = append(parts, "..")
+			from, up = b.nodes.at(from).parent, up-1
+			continue
 		}
-	}
-	return false
-}
-
-// relative is the path from the folder "from" to n, neither through a link.
-// Both are below a common root.
-func relative(from, n *building) string {
-	above := map[*building]int{}
-	for i, d := 0, from; d != nil; i, d = i+1, d.parent {
-		above[d] = i
-	}
-	var down []string
-	for {
-		if ups, ok := above[n]; ok {
-			return join(ups, down)
-		}
-		down = append(down, n.name)
-		n = n.parent
-	}
-}
-
-// join spells ups times ".." and then the names of down in reverse.
-func join(ups int, down []string) string {
-	parts := make([]string, 0, ups+len(down))
-	for range ups {
-		parts = append(parts, "..")
+		n := b.nodes.at(to)
+		down = append(down, b.name(n))
+		to, deep = n.parent, deep-1
 	}
 	for i := len(down) - 1; i >= 0; i-- {
 		parts = append(parts, down[i])

@@ -423,6 +423,9 @@ func TestChunksLieInTheirMembers(t *testing.T) {
 	if m := tr.Member(1); m.Count != 2 || tr.Chunk(m.First+1).Size != 9 {
 		t.Errorf("second member: got %+v, want two chunks, the last of a", m)
 	}
+	b = NewBuilder()
+	second = b.AddMember(0, 100, 50)
+	must(b.Create("a", []Chunk{{Size: 9, Member: second, Inner: 512}}))
 	must(b.Create("overlap", []Chunk{{Size: 9, Member: second, Inner: 515}}))
 	if _, _, err := b.Freeze("."); err == nil {
 		t.Error("chunks of two files that overlap were taken")
