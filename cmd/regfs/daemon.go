@@ -74,7 +74,7 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	d.live = namespace.Open(namespace.Options{
 		Registry: d.registry, Store: d.store, Refresh: d.flags.refresh, KeepAssets: d.flags.keepAssets,
-		Repositories: d.flags.repos, Pinned: pinned, Platform: platform,
+		Repositories: d.flags.repos, Pinned: pinned, Platform: platform, MaxIndex: int64(d.flags.maxIndex),
 	})
 	waitListed(ctx, d.live)
 	d.own = d.address()

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regfs/regfs/internal/cli"
+	"github.com/regfs/regfs/internal/tree"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -19,6 +20,13 @@ const minRefresh = 100 * time.Millisecond
 // minCache is the smallest content store that is of use, in bytes: room for
 // some of the largest chunks.
 const minCache = 64 << 20
+
+// leastIndex and mostIndex bound --max-index, in bytes: ten thousand files, and
+// what the numbers of a tree can count.
+const (
+	leastIndex = 1 << 20
+	mostIndex  = 2 << 30
+)
 
 // mountFlags are the flags of regfs mount.
 type mountFlags struct {
@@ -36,10 +44,11 @@ type mountFlags struct {
 	secret     string // file with the secret of notifications
 	pins       []string
 	platform   string
+	maxIndex   cli.Size
 }
 
 func mountCommand() *cobra.Command {
-	f := mountFlags{cacheSize: 10 << 30}
+	f := mountFlags{cacheSize: 10 << 30, maxIndex: tree.MaxIndex}
 	c := &cobra.Command{
 		Use:   "mount MOUNTPOINT",
 		Short: "Serve a registry as a folder, until SIGINT or SIGTERM",
@@ -70,6 +79,7 @@ while the registry is away.`,
 	flags.StringVar(&f.secret, "notify-secret-file", "", "take notifications of pushes from registries that show the secret in this file, at POST /notify")
 	flags.StringSliceVar(&f.pins, "pin", nil, "keep all of REPOSITORY:TAG local, large files too (repeatable)")
 	flags.StringVar(&f.platform, "platform", "", "OS/ARCHITECTURE[/VARIANT] of the image to show of several (default: Linux on this machine's)")
+	flags.Var(&f.maxIndex, "max-index", "how much memory reading the names of one version may take; the usual is half a million files")
 	return c
 }
 
@@ -109,6 +119,8 @@ func (f *mountFlags) check(point string) error {
 		return cli.Usagef("--keep-assets %s: at least 0", f.keepAssets)
 	case f.cacheSize < minCache:
 		return cli.Usagef("--cache-size %s: at least %s", f.cacheSize.String(), new(cli.Size(minCache)).String())
+	case f.maxIndex < leastIndex || f.maxIndex > mostIndex:
+		return cli.Usagef("--max-index %s: at least %s, and at most %s", f.maxIndex.String(), new(cli.Size(leastIndex)).String(), new(cli.Size(mostIndex)).String())
 	case f.secret != "" && f.listen == "":
 		return cli.Usagef("--notify-secret-file: notifications come to the address that --listen names, which is none")
 	case inside(f.cache, point):

@@ -35,6 +35,9 @@ type Options struct {
 	KeepAssets time.Duration
 	// Platform is the one whose image is shown of an index with several.
 	Platform manifest.Platform
+	// MaxIndex is how many bytes of memory reading the names of one version may
+	// take; 0 is the usual.
+	MaxIndex int64
 }
 
 // Live is the namespace: which repositories and tags there are, and which site
@@ -95,7 +98,7 @@ type Entry struct {
 // Open starts a namespace with what the store knows of it.
 func Open(o Options) *Live {
 	ctx, stop := context.WithCancel(context.Background())
-	loader := site.NewLoader(ctx, site.Options{Registry: o.Registry, Store: o.Store, Platform: o.Platform})
+	loader := site.NewLoader(ctx, site.Options{Registry: o.Registry, Store: o.Store, Platform: o.Platform, MaxIndex: o.MaxIndex})
 	l := &Live{
 		registry: o.Registry, store: o.Store, platform: o.Platform, refresh: o.Refresh, keepAssets: o.KeepAssets,
 		loader: loader, health: loader.Health(),

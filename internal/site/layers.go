@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -24,6 +23,10 @@ import (
 // need not be read.
 const maxArchives = 128
 
+// largeAtOnce is how many versions with a large index, of some 40,000 files and
+// more, are read at the same time: each may take as much memory as an index may.
+const largeAtOnce = 2
+
 // merge puts layers over each other.
 type merge struct {
 	*Loader
@@ -32,6 +35,7 @@ type merge struct {
 	titles  map[string]bool       // of the files of an artifact
 	nothing []manifest.Descriptor // layers without files
 	read    []*registry.Body      // what the layers were made of
+	isLarge bool                  // it has one of the places of large ones
 }
 
 // tree merges the layers. What a mirror sent and makes no sense is asked for
@@ -51,10 +55,34 @@ func (l *Loader) tree(ctx context.Context, repo string, config manifest.Descript
 }
 
 func (l *Loader) newMerge(repo string) *merge {
-	return &merge{Loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
+	m := &merge{Loader: l, repo: repo, builder: tree.NewBuilder(), titles: map[string]bool{}}
+	m.builder.Limit = int(l.maxIndex)
+	return m
 }
 
+// close gives back what the merge took.
+func (m *merge) close() {
+	m.builder.Close()
+	if m.isLarge {
+		<-m.large
+	}
+}
+
+// becomeLarge waits until fewer than largeAtOnce other versions are large.
+func (m *merge) becomeLarge(ctx context.Context) error {
+	select {
+	case m.large <- struct{}{}:
+		m.isLarge = true
+		return nil
+	case <-ctx.Done():
+		return unavailable(errors.New("other large versions are being read"))
+	}
+}
+
+// tree merges the layers, once.
 func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record) (*tree.Tree, error) {
+	defer m.close()
+	m.builder.Large = func() error { return m.becomeLarge(ctx) }
 	contents, err := contentsOf(config, r.Layers)
 	if err != nil {
 		return nil, malformed{err}
@@ -62,6 +90,9 @@ func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record)
 	for i, d := range r.Layers {
 		if err := m.add(ctx, i, d, contents[i]); err != nil {
 			err = fmt.Errorf("layer %s: %w", d.Digest, err)
+			if errors.Is(err, tree.ErrTooLarge) {
+				err = fmt.Errorf("%w: --max-index allows more", err)
+			}
 			if errors.Is(err, layer.ErrFormat) {
 				err = malformed{err}
 			}
@@ -231,11 +262,9 @@ func (m *merge) put(sum tree.Digest, data []byte) {
 // readTOC adds a layer by its table of contents.
 func (m *merge) readTOC(ctx context.Context, number int, d manifest.Descriptor, toc manifest.TOC) error {
 	if z := toc.Zstd; z != nil {
-		table, err := m.bytes(ctx, d, z.Offset, z.Length)
-		if err != nil {
-			return err
-		}
-		return layer.ReadZstdTOC(m.builder, number, z.Offset, table, layer.ZstdTOC{Digest: z.Digest, JSON: toc.Digest, Size: z.Size})
+		return m.table(ctx, d, z.Offset, z.Length, func(r io.Reader) error {
+			return layer.ReadZstdTOC(m.builder, number, z.Offset, r, layer.ZstdTOC{Digest: z.Digest, JSON: toc.Digest, Size: z.Size})
+		})
 	}
 	if d.Size <= layer.FooterSize {
 		return layer.ErrNoTOC
@@ -255,20 +284,46 @@ func (m *merge) readTOC(ctx context.Context, number int, d manifest.Descriptor, 
 	if toc.Offset >= end {
 		return layer.ErrNoTOC
 	}
-	table, err := m.bytes(ctx, d, toc.Offset, end-toc.Offset)
-	if err != nil {
-		return err
-	}
-	return layer.ReadTOC(m.builder, number, toc.Offset, bytes.NewReader(table), toc.Digest)
+	return m.table(ctx, d, toc.Offset, end-toc.Offset, func(r io.Reader) error {
+		return layer.ReadTOC(m.builder, number, toc.Offset, r, toc.Digest)
+	})
 }
 
 // maxTable bounds a compressed table of contents in bytes: a million files at
 // the hundred bytes that two digests and a name take at least.
 const maxTable = 128 << 20
 
-// bytes reads one range of a layer. A registry that sends the whole blob
-// instead makes the caller read it whole by itself: ErrNoTOC.
+// table hands the n bytes of a table of contents at off to read, as they come.
+func (m *merge) table(ctx context.Context, d manifest.Descriptor, off, n int64, read func(io.Reader) error) error {
+	body, err := m.open(ctx, d, off, n)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := read(body); err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, body) // zeros; a connection that is read to its end can be used again
+	return nil
+}
+
+// bytes reads one range of a layer.
 func (m *merge) bytes(ctx context.Context, d manifest.Descriptor, off, n int64) ([]byte, error) {
+	body, err := m.open(ctx, d, off, n)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data := make([]byte, n)
+	if _, err := io.ReadFull(body, data); err != nil {
+		return nil, unavailable(err)
+	}
+	return data, nil
+}
+
+// open opens one range of a layer. A registry that sends the whole blob instead
+// makes the caller read it whole by itself: ErrNoTOC.
+func (m *merge) open(ctx context.Context, d manifest.Descriptor, off, n int64) (*registry.Body, error) {
 	if n > maxTable {
 		return nil, layer.ErrNoTOC
 	}
@@ -276,14 +331,10 @@ func (m *merge) bytes(ctx context.Context, d manifest.Descriptor, off, n int64) 
 	if err != nil {
 		return nil, Promised(err)
 	}
-	defer body.Close()
 	m.read = append(m.read, body)
 	if body.Offset != off || body.Length != n {
+		body.Close()
 		return nil, fmt.Errorf("the registry does not serve ranges: %w", layer.ErrNoTOC)
 	}
-	data := make([]byte, n)
-	if _, err := io.ReadFull(body, data); err != nil {
-		return nil, unavailable(err)
-	}
-	return data, nil
+	return body, nil
 }

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/manifest"
+	"github.com/regfs/regfs/internal/tree"
 	"github.com/regfs/regfs/registry"
 )
 
@@ -25,6 +27,9 @@ type Options struct {
 	Store    *cache.Store
 	// Platform is the one whose image is shown of an index with several.
 	Platform manifest.Platform
+	// MaxIndex is how many bytes of memory reading the names of one version may
+	// take; 0 is tree.MaxIndex.
+	MaxIndex int64
 }
 
 // Loader makes sites out of what a registry holds, and keeps their trees. All its
@@ -32,6 +37,8 @@ type Options struct {
 type Loader struct {
 	*contents
 	platform manifest.Platform // for which images are wanted
+	maxIndex int64
+	large    chan struct{} // has one for each large index that is being read
 	running  sync.WaitGroup
 	keeping  sync.WaitGroup
 }
@@ -43,7 +50,7 @@ func NewLoader(ctx context.Context, o Options) *Loader {
 		health: &Health{now: time.Now}, wholeBlob: wholeBlob,
 	}
 	c.companions = newCompanions(c)
-	l := &Loader{contents: c, platform: o.Platform}
+	l := &Loader{contents: c, platform: o.Platform, maxIndex: cmp.Or(o.MaxIndex, tree.MaxIndex), large: make(chan struct{}, largeAtOnce)}
 	l.running.Go(func() { c.companions.run(ctx) })
 	return l
 }

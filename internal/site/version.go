@@ -17,6 +17,10 @@ type Version struct {
 	Warning  string // what is odd about it, for people
 }
 
+// maxOnce is how many bytes reading the names of a version may take that somebody
+// asked for by name and looks at once: ten times what a daemon allows.
+const maxOnce = 10 * tree.MaxIndex
+
 // ReadVersion reads what reference, a tag or digest, names in a repository. It
 // keeps nothing. Of layers with a table of contents it reads that alone, others
 // it reads as a whole.
@@ -28,7 +32,7 @@ func ReadVersion(ctx context.Context, client *registry.Client, repo, reference s
 	if err != nil {
 		return Version{}, err
 	}
-	l := &Loader{contents: &contents{registry: client}}
+	l := &Loader{contents: &contents{registry: client}, maxIndex: maxOnce, large: make(chan struct{}, largeAtOnce)}
 	s, err := l.Load(ctx, repo, doc)
 	l.keeping.Wait()
 	if err != nil {
