@@ -40,7 +40,11 @@ const (
 	hang                // take the request and never answer
 	fail                // answer 500
 	noCatalog           // pass, but refuse to list repositories, as large registries do
+	slow                // the same, and each answer takes slowness
 )
+
+// slowness is how long a slow registry needs.
+const slowness = time.Second
 
 // request is one request that a relay passed on, or answered itself.
 type request struct {
@@ -143,6 +147,13 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	mode, hanging := r.mode, r.hanging
 	r.mu.Unlock()
+	if mode == slow {
+		select {
+		case <-time.After(slowness):
+		case <-req.Context().Done():
+		}
+		mode = noCatalog
+	}
 	switch {
 	case mode == noCatalog && newRequest(req, 0).kind == "_catalog":
 		r.add(newRequest(req, http.StatusUnauthorized))

@@ -29,6 +29,7 @@ type budget struct {
 	mu   sync.Mutex
 	last []time.Time // of those admitted, as a ring
 	next int
+	over time.Time // when there was none left
 }
 
 func newBudget(perSecond int) *budget {
@@ -41,9 +42,17 @@ func (b *budget) take() bool {
 	defer b.mu.Unlock()
 	now := b.now()
 	if now.Sub(b.last[b.next]) < time.Second {
+		b.over = now
 		return false
 	}
 	b.last[b.next] = now
 	b.next = (b.next + 1) % len(b.last)
 	return true
+}
+
+// refused tells whether there was none left at some time within age.
+func (b *budget) refused(age time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now().Sub(b.over) < age
 }

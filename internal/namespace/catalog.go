@@ -69,18 +69,17 @@ func (l *Live) isRepository(ctx context.Context, name string) (bool, error) {
 	if !l.names.allowed(name) || l.absent.holds(name) {
 		return false, nil
 	}
-	v, err := l.loader.Do(ctx, "repository "+name, func(ctx context.Context) (any, error) {
-		if err := l.health.Check(); err != nil {
-			return false, err
-		}
-		if err := l.admitRepository(name); err != nil {
-			if l.names.complete(l.listedAge()) {
-				err = nil // it is not in the registry's own list
-			}
+	dir, _ := parent(name)
+	known := l.names.isRepository(dir)
+	v, err := l.inquire(ctx, known, "repository "+name, func(ctx context.Context) (any, error) {
+		if err := l.questions.admit(known); err != nil {
 			return false, err
 		}
 		return l.askRepository(ctx, name)
 	})
+	if errors.Is(err, ErrBusy) && l.names.complete(l.listedAge()) {
+		return false, nil // it is not in the registry's own list
+	}
 	is, _ := v.(bool)
 	return is, err
 }

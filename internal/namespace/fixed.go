@@ -38,11 +38,9 @@ func (l *Live) lookupDigest(ctx context.Context, p pin) (*site.Site, error) {
 	if l.absent.holds(key) {
 		return nil, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
-	v, err := l.loader.Do(ctx, key, func(ctx context.Context) (any, error) {
-		if err := l.health.Check(); err != nil {
-			return nil, err
-		}
-		if err := l.questions.admit(l.names.isRepository(p.repo)); err != nil {
+	known := l.names.isRepository(p.repo)
+	v, err := l.inquire(ctx, known, key, func(ctx context.Context) (any, error) {
+		if err := l.questions.admit(known); err != nil {
 			return nil, err
 		}
 		s, err := l.fetchDigest(ctx, p, key)

@@ -190,10 +190,7 @@ func (l *Live) resolve(ctx context.Context, r ref) (*site.Site, error) {
 	}
 	asking, cancel := context.WithTimeout(ctx, answerBudget)
 	defer cancel()
-	v, err := l.loader.Do(asking, "what "+r.String()+" is", func(ctx context.Context) (any, error) {
-		if err := l.health.Check(); err != nil {
-			return nil, err
-		}
+	v, err := l.inquire(asking, l.names.isRepository(r.repo), "what "+r.String()+" is", func(ctx context.Context) (any, error) {
 		if err := l.admitTag(r); err != nil {
 			return nil, err
 		}

@@ -8,47 +8,132 @@ import (
 	"time"
 )
 
-// ErrBusy means that nothing is known of a name, and that the registry was asked
-// for so many others in the last second that it is not asked for this one. It is
-// said at once: who waits holds up a worker of a web server, and with it the
-// visitors of known sites.
-var ErrBusy = errors.New("too many unknown names at once: not asked for")
+// ErrBusy means that nothing is known of a name, and that so many others are asked
+// for that the registry is not asked for this one, or that its answer is not waited
+// for. It is said at once: who waits holds up a worker of a web server, and with it
+// the visitors of known sites.
+var ErrBusy = errors.New("too many unknown names at once: not waited for")
 
-// busyEvery is how often it is logged that names are not asked for.
-const busyEvery = 10 * time.Second
+const (
+	// busyEvery is how often it is logged that names are not asked for.
+	busyEvery = 10 * time.Second
+	// stormAge is for how long nobody waits for an unknown name after there were
+	// more than the registry is asked for: about as long as it takes somebody who
+	// was turned away to come back, when the answer is here if there was a question.
+	stormAge = 2 * time.Second
+	// patience is for how long all that ask for unknown names wait together, at
+	// first, and patienceShare what part of the time that passes is added to it:
+	// what they wait is time of a web server's workers, in which these serve nobody
+	// else. Names that the registry answers in 20 ms are waited for, hundreds of them
+	// at once; made up names at a registry that takes seconds stop no server for
+	// long, however few workers it has.
+	patience      = 2 * answerBudget
+	patienceShare = 20
+	// maxBehind is how many questions are under way that nobody waits for: a
+	// registry that was busy is not to get a whole second's at once.
+	maxBehind = 4
+)
 
 // questions bounds how often the registry is asked for names of which nothing
-// is known. Known tags have a budget of their own and are never held up by it.
+// is known, and how long the answers are waited for. Known tags have a budget of
+// their own and are never held up by it.
 type questions struct {
 	repositories, tags *budget
+	behind             chan struct{} // slots for questions that nobody waits for
+	now                func() time.Time
 
 	mu     sync.Mutex
-	turned int       // away, since that was last logged
-	logged time.Time // when
+	turned int           // away, since that was last logged
+	logged time.Time     // when
+	spent  time.Duration // of the patience, or more: those that wait are not called back
+	at     time.Time     // when spent was reckoned last
 }
 
 func newQuestions() *questions {
-	return &questions{repositories: newBudget(repositoryQuestions), tags: newBudget(tagQuestions)}
+	return &questions{
+		repositories: newBudget(repositoryQuestions), tags: newBudget(tagQuestions),
+		behind: make(chan struct{}, maxBehind), now: time.Now,
+	}
+}
+
+// budget is that of names below a repository that is known, or of others.
+func (q *questions) budget(known bool) *budget {
+	if known {
+		return q.tags
+	}
+	return q.repositories
+}
+
+// enter tells whether the answer to a question may be waited for; leave says that
+// it was.
+func (q *questions) enter(known bool) (leave func(), ok bool) {
+	if q.budget(known).refused(stormAge) {
+		return nil, false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	began := q.reckon()
+	return func() { q.waitedSince(began) }, q.spent < patience
+}
+
+func (q *questions) waitedSince(began time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.reckon()
+	q.spent = min(q.spent+now.Sub(began), 2*patience) // so that it is earned back before long
+}
+
+// reckon takes what was earned off what was spent. The caller holds mu.
+func (q *questions) reckon() (now time.Time) {
+	now = q.now()
+	q.spent = max(q.spent-now.Sub(q.at)/patienceShare, 0)
+	q.at = now
+	return now
+}
+
+// inquire has work ask the registry about an unknown name below a repository that
+// is known, or another, once at a time for each key, and waits for the answer. Where
+// it may not, the question is asked all the same, behind: work keeps what it learns,
+// for whoever comes back. The error then is ErrBusy.
+func (l *Live) inquire(ctx context.Context, known bool, key string, work func(context.Context) (any, error)) (any, error) {
+	if err := l.health.Check(); err != nil {
+		return nil, err // why it is away says more than that there is no time
+	}
+	if leave, ok := l.questions.enter(known); ok {
+		defer leave()
+		return l.loader.Do(ctx, key, work)
+	}
+	select {
+	case l.questions.behind <- struct{}{}:
+		l.behind(func() {
+			defer func() { <-l.questions.behind }()
+			_, _ = l.loader.Do(l.ctx, key, work) // what it says was kept
+		})
+	default:
+		l.questions.turnAway()
+	}
+	return nil, ErrBusy
 }
 
 // admit takes one question out of the budget, of names below a repository that
 // is known or of others. The error is ErrBusy.
 func (q *questions) admit(known bool) error {
-	b := q.repositories
-	if known {
-		b = q.tags
-	}
-	if b.take() {
+	if q.budget(known).take() {
 		return nil
 	}
+	q.turnAway()
+	return ErrBusy
+}
+
+// turnAway notes that somebody was.
+func (q *questions) turnAway() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.turned++
-	if now := b.now(); now.Sub(q.logged) >= busyEvery {
+	if now := q.now(); now.Sub(q.logged) >= busyEvery {
 		slog.Warn("more unknown names than the registry is asked for", "event", "names_over_budget", "turned_away", q.turned)
 		q.turned, q.logged = 0, now
 	}
-	return ErrBusy
 }
 
 // admitTag admits the question for a tag of which nothing is known.
@@ -57,12 +142,6 @@ func (l *Live) admitTag(r ref) error {
 		return nil
 	}
 	return l.questions.admit(l.names.isRepository(r.repo))
-}
-
-// admitRepository admits the question for a repository that is not known.
-func (l *Live) admitRepository(name string) error {
-	dir, _ := parent(name)
-	return l.questions.admit(l.names.isRepository(dir))
 }
 
 // listedAge is how old the registry's list of all repositories may be to say

@@ -65,6 +65,63 @@ func TestAStormOfUnknownNamesHitsABudget(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyWaitsForIsAskedBehind: when all patience is spent a name is turned
+// away at once, and is there for who comes back; there is no end to that.
+func TestWhatNobodyWaitsForIsAskedBehind(t *testing.T) {
+	w := newWorld(t)
+	w.Publish("app", "v1", map[string]string{"f": "x"})
+	w.SetAnswer(missing("_catalog"))
+	for what, name := range map[string][2]string{"a tag": {"app", "v1"}, "a repository": {"", "app"}, "a spelled tag": {"", "app:v1"}} {
+		l := w.open(t.TempDir(), time.Minute)
+		<-l.listed
+		l.questions.mu.Lock()
+		l.questions.spent, l.questions.at = 2*patience, time.Now()
+		l.questions.mu.Unlock()
+		lookup := func() error {
+			_, err := l.Lookup(context.Background(), name[0], name[1])
+			return err
+		}
+		if err := lookup(); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: got %v, want ErrBusy", what, err)
+		}
+		eventually(t, what, func() bool { return lookup() == nil })
+		if _, err := l.Lookup(context.Background(), "app", "nothing"); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: another name then: got %v, want ErrBusy", what, err)
+		}
+	}
+}
+
+// TestPatienceComesBack: a part of the time that passes is earned.
+func TestPatienceComesBack(t *testing.T) {
+	q := newQuestions()
+	now := time.Now()
+	q.now = func() time.Time { return now }
+	wait := func(long time.Duration) bool {
+		leave, ok := q.enter(true)
+		if ok {
+			now = now.Add(long)
+			leave()
+		}
+		return ok
+	}
+	for i := range 3 {
+		if got, want := wait(patience*2/3), i < 2; got != want {
+			t.Errorf("wait %d: got %v, want %v", i, got, want)
+		}
+	}
+	now = now.Add(patience * patienceShare / 2)
+	if !wait(20 * time.Millisecond) {
+		t.Error("a while later: got no wait")
+	}
+	if !wait(time.Hour) || wait(0) {
+		t.Error("after a wait that has no end: got another")
+	}
+	now = now.Add(patience*patienceShare + time.Minute)
+	if !wait(0) {
+		t.Error("what was waited too long is held against everybody for ever")
+	}
+}
+
 // TestTheCatalogAnswersWhatIsOverTheBudget: a name that is not in the registry's
 // own list, read just now, is missing.
 func TestTheCatalogAnswersWhatIsOverTheBudget(t *testing.T) {
