@@ -18,19 +18,23 @@ import (
 //	                  single-page application that has one
 //	.regfs/404.html   the site's own page about what is missing, if it has one
 //	.regfs/names/…    every name of the site, as a folder
+//	.regfs/no-rules/  a folder, if the site says nothing of redirects or headers
 //
 // Pages that lead on, in place of redirects, are where the site's rules say, as
 // far as it has nothing there itself.
 //
 // That names are folders is for those who only want to know whether there is
 // such a file: asking for the file itself waits for its bytes, and nginx takes
-// the error of a registry that is away for "not there".
+// the error of a registry that is away for "not there". That there are no rules is
+// told by what exists for the same reason: who cannot know takes the site for one
+// that has some, and asks.
 type derived uint8
 
 const (
 	derivedRoot derived = iota + 1
 	derivedNames
 	derivedMoved // a folder that only pages in place of redirects are in
+	derivedEmpty
 )
 
 // derivedPath is the folder in a site's root that holds the others.
@@ -84,6 +88,10 @@ func (n inode) derive(name string) (inode, bool) {
 		return deriving(derivedNames, n.site, child), ok
 	case name == "names":
 		return deriving(derivedNames, n.site, tree.Root), true
+	case n.made.derived == derivedEmpty:
+		return inode{}, false
+	case name == "no-rules":
+		return deriving(derivedEmpty, n.site, tree.Root), !n.site.HasRules()
 	case name == "spa.html":
 		page, ok := spaPage(n.site)
 		return inode{site: n.site, node: page}, ok

@@ -33,6 +33,8 @@ func TestWhatASiteWantsAppearsAsFiles(t *testing.T) {
 	w.Publish("plain", "v1", page)
 	w.PublishAs("spa", bundle.Options{Version: "v1", SPA: new(true)}, page)
 	w.PublishAs("spa-without-page", bundle.Options{Version: "v1", SPA: new(true)}, map[string]string{"x": "x"})
+	w.PublishAs("ruled", bundle.Options{Version: "v1"}, map[string]string{"index.html": "start", "_redirects": "/a /b\n"})
+	w.PublishAs("headed", bundle.Options{Version: "v1"}, map[string]string{"index.html": "start", "_headers": "/*\n  X-Robots-Tag: none\n"})
 	w.Publish("pages", "v1", map[string]string{"index.html": "start", "200.html": "fallback", "404.html": "missing", "d/e": "x"})
 	f := w.newFS()
 	for path, want := range map[string]bool{
@@ -43,6 +45,13 @@ func TestWhatASiteWantsAppearsAsFiles(t *testing.T) {
 		"plain/v1/.regfs/names/index.html/x":        false,
 		"plain/v1/.regfs/names/missing":             false,
 		"plain/v1/.regfs/index.html":                false,
+		"plain/v1/.regfs/no-rules":                  true,
+		"plain/v1/.regfs/no-rules/x":                false,
+		"plain/v1/.regfs/names/no-rules":            false,
+		"ruled/v1/.regfs/no-rules":                  false,
+		"headed/v1/.regfs/no-rules":                 false,
+		".regfs/hosts/v1--plain/.regfs/no-rules":    true,
+		".regfs/hosts/v1--ruled/.regfs/no-rules":    false,
 		"spa/v1/.regfs/spa.html":                    true,
 		"spa-without-page/v1/.regfs/spa.html":       false,
 		"pages/v1/.regfs/spa.html":                  true,
@@ -75,7 +84,7 @@ func TestDerivedFoldersAreNotListed(t *testing.T) {
 	w := newWorld(t)
 	w.Publish("my-app", "v1", map[string]string{"index.html": "start", "404.html": "missing"})
 	site := filepath.Join(w.mount(w.newFS()), "my-app", "v1")
-	for dir, want := range map[string]int{"": 2, ".regfs": 0, ".regfs/names": 0} {
+	for dir, want := range map[string]int{"": 2, ".regfs": 0, ".regfs/names": 0, ".regfs/no-rules": 0} {
 		entries, err := os.ReadDir(filepath.Join(site, dir))
 		if err != nil || len(entries) != want {
 			t.Errorf("%q: got %v, %v; want %d entries", dir, entries, err, want)
