@@ -181,29 +181,3 @@ func TestABrowserDecodesCompanions(t *testing.T) {
 		}
 	}
 }
-
-// TestPagesForWhatIsMissingAreCompressedToo asks for the page of a 404, and for
-// the fallback page of a single-page application.
-func TestPagesForWhatIsMissingAreCompressedToo(t *testing.T) {
-	reg := startRegistry(t)
-	missing, fallback := bytes.Repeat([]byte("<p>not here</p>\n"), 200), bytes.Repeat([]byte("<p>application</p>\n"), 200)
-	site{"404.html": missing}.publish(t, reg.host, "docs", "v1")
-	site{"200.html": fallback}.publish(t, reg.host, "spa", "v1")
-	d := mount(t, reg.host)
-	web := startNginx(t, d.dir)
-	for path, want := range map[string]struct {
-		status int
-		body   []byte
-	}{"/docs/v1/nothing.html": {http.StatusNotFound, missing}, "/spa/v1/users/7": {http.StatusOK, fallback}} {
-		var a answer
-		if !eventually(startLimit, func() bool {
-			a = fetch(t, web.url+path, "Accept", "text/html", "Accept-Encoding", "gzip")
-			return a.header.Get("Content-Encoding") == "gzip"
-		}) {
-			t.Fatalf("%s: got %d, never as gzip", path, a.status)
-		}
-		if a.status != want.status || !bytes.Equal(gunzip(t, a.body), want.body) || !strings.Contains(a.header.Get("Vary"), "Accept-Encoding") {
-			t.Errorf("%s: got %d, Vary %q, other bytes", path, a.status, a.header.Get("Vary"))
-		}
-	}
-}

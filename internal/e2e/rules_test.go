@@ -5,14 +5,12 @@ import (
 	"html"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -160,22 +158,6 @@ func TestRulesOfSitesAreHonoured(t *testing.T) {
 			a := askServer(t, n.url, host, "/private/index.html", webRequest{header: header})
 			if a.StatusCode != http.StatusFound {
 				t.Errorf("%s: got %d, want 302", header, a.StatusCode)
-			}
-		}
-	})
-	t.Run("each request asks once", func(t *testing.T) {
-		var asked atomic.Int32
-		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			asked.Add(1)
-			httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: own}).ServeHTTP(w, r)
-		}))
-		defer proxy.Close()
-		counted := startNginxWithRules(t, m.dir, strings.TrimPrefix(proxy.URL, "http://"))
-		for _, name := range []string{"/", "/guide/", "/guide", "/about", "/about.html", "/nothing", "/app/x", "/de/x", "/gone/x", "/home"} {
-			before := asked.Load()
-			askServer(t, counted.url, host, name, webRequest{})
-			if got := asked.Load() - before; got != 1 {
-				t.Errorf("%s: asked %d times, want once", name, got)
 			}
 		}
 	})
