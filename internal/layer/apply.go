@@ -226,7 +226,7 @@ func (n *entry) apply(b *tree.Builder) error {
 		}
 		return b.Link(n.path, target)
 	}
-	b.Remove(n.path)
+	b.Omit(n.path)
 	return nil
 }
 

@@ -102,6 +102,9 @@ func (m *merge) tree(ctx context.Context, config manifest.Descriptor, r *record)
 	if text := m.missing(config, len(r.Layers)); text != "" {
 		r.warn(text)
 	}
+	if n, first := m.builder.Omitted(); n > 0 {
+		r.warn(fmt.Sprintf("%d devices, pipes and sockets of its layers are left out: the first is %.200q", n, first))
+	}
 	t, dropped, err := m.builder.Freeze(r.RootDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.warn(fmt.Sprintf("its configuration says rootDir %q, which its layers do not have: all of them is shown", r.RootDir))

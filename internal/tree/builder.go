@@ -67,6 +67,9 @@ type Builder struct {
 	isLarge bool
 	layer   uint16 // number of the layer that is being applied
 
+	omitted      int
+	firstOmitted string
+
 	// The content that is being added: its first chunk, and the bytes so far.
 	first uint32
 	size  int64
@@ -231,6 +234,17 @@ func (b *Builder) Remove(path string) {
 		b.count--
 	}
 }
+
+// Omit is Remove for what a layer holds and no tree can: a device, say.
+func (b *Builder) Omit(path string) {
+	b.Remove(path)
+	if b.omitted++; b.omitted == 1 {
+		b.firstOmitted = strings.Clone(path)
+	}
+}
+
+// Omitted is how often Omit was called, and with what first.
+func (b *Builder) Omitted() (count int, first string) { return b.omitted, b.firstOmitted }
 
 // Clear removes everything in the folder path, or in that to which a link of
 // that name leads; it may be absent.
