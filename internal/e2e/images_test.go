@@ -239,3 +239,38 @@ func estargzOf(t *testing.T, dir string) (blob []byte, toc string) {
 	must(t, err)
 	return blob, made.TOCDigest().String()
 }
+
+// TestDockersImagesMount has a Docker engine build an image of several layers,
+// one of which removes and replaces, and push it; and has what it saves pushed by
+// skopeo.
+func TestDockersImagesMount(t *testing.T) {
+	once(t) // the engine does the same whatever the tests run under
+	needMount(t)
+	need(t, "umoci", "skopeo")
+	docker := startDocker(t)
+	reg := startRegistry(t)
+	r := newRootfs(t)
+	r.program("rm", "/bin/rm")
+	for name, content := range firstStage() {
+		r.write(name, content, 0o644)
+	}
+	for name, content := range secondStage() {
+		r.write("second/"+name, content, 0o644)
+	}
+	image := reg.host + "/docker:pushed"
+	docker.image(image, r, `RUN ["/bin/rm", "-r", "/www/old", "/opaque", "/kind"]`+"\n"+`COPY second /`+"\n"+`COPY second /kind/in`+"\n")
+	docker.succeed("", "docker", "push", "--quiet", image)
+	saved := filepath.Join(newDir(t), "saved.tar")
+	docker.succeed("", "docker", "save", "--output", saved, image)
+	succeed(t, "", "skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "docker-archive:"+saved, "docker://"+reg.host+"/docker:saved")
+	d := mount(t, reg.host)
+	for _, tag := range []string{"pushed", "saved"} {
+		compareRoots(t, unpackImage(t, reg, "docker:"+tag), d.path("docker", tag))
+	}
+	for _, name := range []string{"www/old", "opaque/hidden"} {
+		if _, err := os.Lstat(d.path("docker/pushed", name)); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+	wantFile(t, d.path("docker/saved/kind/in/www/new.html"), secondStage()["www/new.html"])
+}
