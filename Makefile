@@ -58,9 +58,9 @@ demo: ## publish app/ twice and serve it here until Ctrl-C; CHECK=1 compares eve
 	@$(MAKE) --no-print-directory build
 	@CHECK=$(CHECK) scripts/demo.sh
 
-test: ## install what is missing and run everything: lint, tests, -race, GOMAXPROCS=1, the demo
+test: ## install what is missing and run everything: lint, fuzzers, tests, -race, GOMAXPROCS=1, the demo
 	@begin=$$SECONDS
-	for step in packages lint all race single check; do
+	for step in packages lint fuzz all race single check; do
 		echo "== $$step"
 		$(MAKE) --no-print-directory $$step
 	done
@@ -97,8 +97,7 @@ check: # the demo, twice: it must work over its own traces
 	$(MAKE) --no-print-directory demo CHECK=1
 
 fuzz: ## each fuzz target for FUZZTIME (30s), as many side by side as there are processors
-	@git grep -E '^func Fuzz' -- '*_test.go' | sed -E 's|^(.*)/[^/]+:func (Fuzz[A-Za-z0-9_]*).*|./\1 \2 $(FUZZTIME)|' |
-		xargs -L 1 -P "$$(nproc)" scripts/fuzz.sh
+	@scripts/fuzz.sh $(FUZZTIME)
 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
