@@ -237,12 +237,16 @@ func TestHostileVersionsHarmNobody(t *testing.T) {
 		front.docs["/v2/manifests/manifests/"+name] = doc
 		tags = append(tags, "manifests/"+name)
 	}
-	// A blob of another size than the manifest says may be a fault of the
-	// registry, which is asked again later.
+	// A blob of another size than the manifest says, or a document of another type
+	// than the registry says, may be a fault of the registry, which is asked again
+	// later.
 	size := fmt.Sprint(`"size":`, len(good))
-	for name, lie := range map[string]string{"shorter": fmt.Sprint(`"size":`, len(good)-1), "huge": `"size":9223372036854775807`} {
-		doc := string(reg.putImage(t, "sizes", name, imageConfig(), ociPart{mediaType: gzipLayer, data: good}))
-		front.docs["/v2/sizes/manifests/"+name] = substitute(t, doc, size, lie)
+	lies := map[string][2]string{
+		"shorter": {size, fmt.Sprint(`"size":`, len(good)-1)}, "huge": {size, `"size":9223372036854775807`}, "type": {typeManifest, typeIndex},
+	}
+	for name, lie := range lies {
+		doc := string(reg.putImage(t, "lies", name, imageConfig(), ociPart{mediaType: gzipLayer, data: good}))
+		front.docs["/v2/lies/manifests/"+name] = substitute(t, doc, lie[0], lie[1])
 	}
 	if len(tags) < 200 {
 		t.Fatalf("only %d hostile versions", len(tags))
@@ -256,12 +260,12 @@ func TestHostileVersionsHarmNobody(t *testing.T) {
 	for _, tag := range tags {
 		wantHarmless(t, d, web, tag)
 	}
-	for _, name := range []string{"shorter", "huge"} {
-		if _, err := os.ReadFile(d.path("sizes", name, "index.html")); !errors.Is(err, syscall.EIO) {
-			t.Errorf("a %s size: got %v, want EIO", name, err)
+	for name := range lies {
+		if _, err := os.ReadFile(d.path("lies", name, "index.html")); !errors.Is(err, syscall.EIO) {
+			t.Errorf("a lie, %s: got %v, want EIO", name, err)
 		}
-		if got := fetch(t, web.url+"/sizes/"+name+"/index.html").status; got != http.StatusServiceUnavailable {
-			t.Errorf("a %s size: got %d, want 503", name, got)
+		if got := fetch(t, web.url+"/lies/"+name+"/index.html").status; got != http.StatusServiceUnavailable {
+			t.Errorf("a lie, %s: got %d, want 503", name, got)
 		}
 	}
 	if grown := mostMemoryOf(t, d) - before; grown > 64<<10 {
