@@ -25,10 +25,7 @@ type sitesDocument struct {
 	Problem      string
 	Repositories []struct {
 		Name string
-		Tags []struct {
-			Name, Digest, Host, Path string
-			Pushed, Before           *time.Time
-		}
+		Tags []sitesTag
 	}
 	Versions map[string]struct {
 		Manifest    string
@@ -38,16 +35,26 @@ type sitesDocument struct {
 	}
 }
 
+type sitesTag struct {
+	Name, Digest, Host, Path string
+	Pushed, Before           *time.Time
+}
+
 // digest is what a tag names, or "".
-func (s sitesDocument) digest(repo, tag string) string {
+func (s sitesDocument) digest(repo, tag string) string { return s.tag(repo, tag).Digest }
+
+// path is where a tag is if not at its name, or "".
+func (s sitesDocument) path(repo, tag string) string { return s.tag(repo, tag).Path }
+
+func (s sitesDocument) tag(repo, tag string) sitesTag {
 	for _, r := range s.Repositories {
 		for _, t := range r.Tags {
 			if r.Name == repo && t.Name == tag {
-				return t.Digest
+				return t
 			}
 		}
 	}
-	return ""
+	return sitesTag{}
 }
 
 // sites reads the list of sites until it is as it should be.
@@ -77,6 +84,7 @@ func TestTheListOfSites(t *testing.T) {
 	d := mount(t, reg.host, quick)
 	web := startNginx(t, d.dir)
 
+	unknown := fetchOK(t, web.url+"/.regfs/sites.json")
 	s := web.sites("the list", known)
 	if s.Version != 1 || s.Registry != reg.host || len(s.Repositories) != 2 {
 		t.Errorf("got version %d, registry %q, %d repositories, want 1, %q, 2", s.Version, s.Registry, len(s.Repositories), reg.host)
@@ -117,6 +125,13 @@ func TestTheListOfSites(t *testing.T) {
 	if again := fetch(t, web.url+"/.regfs/sites.json", "If-None-Match", a.header.Get("ETag")); again.status != http.StatusOK {
 		t.Errorf("asked again after a tag moved: got %d, want 200", again.status)
 	}
+
+	smallSite().publish(t, reg.host, "my-app/v2", "deep") // hides the tag
+	hidden := web.sites("the hidden tag", func(s sitesDocument) bool { return s.path("my-app", "v2") != "" && known(s) })
+	if got, want := hidden.path("my-app", "v2"), "my-app:v2"; got != want {
+		t.Errorf("a tag behind a repository: got path %q, want %q", got, want)
+	}
+	describes(t, "sites.schema.json", unknown, a.body, fetchOK(t, web.url+"/.regfs/sites.json"))
 
 	t.Run("diff", func(t *testing.T) { testDiff(t, reg, web, d, s.Versions[v1].Manifest, s.Versions[v3].Manifest) })
 	t.Run("start", func(t *testing.T) { testListWithoutRegistry(t, reg, web, d, v3) })
@@ -166,6 +181,7 @@ func testListWithoutRegistry(t *testing.T, reg *registry, web *nginx, d *daemon,
 	}
 	d.launch(t)
 	s := web.sites("what was known", func(s sitesDocument) bool { return s.Problem != "" })
+	describes(t, "sites.schema.json", fetchOK(t, web.url+"/.regfs/sites.json"))
 	if got := s.digest("my-app", "v2"); got != v2 {
 		t.Errorf("got %q, want %s", got, v2)
 	}

@@ -1,6 +1,6 @@
 // Package front is the page that lists all sites, and what it reads: which
 // repositories and tags there are, which version each names, and what differs
-// between two versions. docs/sites.md describes these documents.
+// between two versions. docs/listing.md describes these documents.
 //
 // It knows how to gather that at little cost to the registry, only while
 // somebody looks, and how to remember it. It does not know registries, FUSE or

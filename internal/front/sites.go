@@ -17,7 +17,7 @@ const sitesVersion = 1
 // 300 bytes for each tag. What is beyond is not listed, but served as ever.
 const maxTags = 100_000
 
-// sites is sites.json, described in docs/sites.md.
+// sites is sites.json, described in docs/listing.md.
 type sites struct {
 	Version      int                       `json:"version"` // sitesVersion
 	Registry     string                    `json:"registry"`
