@@ -254,6 +254,7 @@ func TestManifestsThatLie(t *testing.T) {
 		"other bytes":        {manifestAnswer(index, someDigest, someManifest), someDigest, ErrMismatch, ""},
 		"digest is nonsense": {manifestAnswer(index, "sha256:../..", someManifest), "v1", ErrUnavailable, ""},
 		"of two minds":       {manifestAnswer(ocispec.MediaTypeImageManifest, "", someManifest), "v1", ErrUnavailable, ""},
+		"the same, vouched":  {manifestAnswer(ocispec.MediaTypeImageManifest, string(sha256), someManifest), "v1", ErrMismatch, ""},
 		"a log-in page":      {manifestAnswer("text/html", "", "<html>please log in</html>"), "v1", ErrUnavailable, ""},
 		"endless":            {endless, "v1", ErrUnavailable, ""},
 	} {
@@ -269,6 +270,18 @@ func TestManifestsThatLie(t *testing.T) {
 				t.Errorf("got %s %s %q, %v, want %s", m.MediaType, m.Digest, m.Bytes, err, test.digest)
 			}
 		})
+	}
+}
+
+// What the registry says is the tag's is handed on for whoever can say what is wrong.
+func TestAManifestThatIsNoneIsTheVersionsFault(t *testing.T) {
+	const text = "<html>not a manifest</html>"
+	d := digest.FromString(text)
+	for _, reference := range []string{"v1", string(d)} {
+		m, err := lie(t, manifestAnswer("text/html", string(d), text)).Manifest(testContext(t), "app", reference)
+		if err != nil || m.Digest != d || string(m.Bytes) != text || m.MediaType != "text/html" {
+			t.Errorf("%s: got %+v, %v, want the bytes", reference, m, err)
+		}
 	}
 }
 

@@ -51,9 +51,14 @@ type Manifest struct {
 //   - fs.ErrNotExist on 404, and for an invalid repo or reference (nothing is
 //     sent then).
 //   - fs.ErrPermission on 401 and 403.
-//   - ErrMismatch when the bytes are not those of the digest.
+//   - ErrMismatch when the bytes are not those of the digest, or are of two minds
+//     about what they are.
 //   - ErrUnavailable otherwise, also when the manifest is larger than
-//     MaxManifest, or of two minds about what it is.
+//     MaxManifest.
+//
+// Bytes that have the digest which the registry says and are no manifest at all are
+// no error here: it is the version that is bad, not the registry. Without a word of
+// the registry about the digest they are ErrUnavailable.
 func (c *Client) Manifest(ctx context.Context, repo, reference string) (Manifest, error) {
 	if len(c.mirrors) == 0 {
 		return c.manifest(ctx, repo, reference, time.Now().Add(c.limits.answer))
@@ -106,7 +111,8 @@ func (h *host) readManifest(ctx context.Context, r *request, want digest.Digest,
 			return Manifest{}, err
 		}
 	}
-	if want == "" {
+	vouched := want != ""
+	if !vouched {
 		want = digest.FromBytes(data)
 	}
 	if t := res.Header.Get("Content-Type"); strings.HasPrefix(t, schema1) {
@@ -116,11 +122,19 @@ func (h *host) readManifest(ctx context.Context, r *request, want digest.Digest,
 		return Manifest{}, mismatch(h.what(r), "the digest of what came is %s, not %s", got, want)
 	}
 	mediaType, err := manifestType(res.Header.Get("Content-Type"), data)
-	if err != nil {
-		return Manifest{}, h.nonsense(h.what(r), "%v", err)
+	switch {
+	case err == nil, vouched && errors.Is(err, errNotJSON):
+		return Manifest{MediaType: mediaType, Digest: want, Bytes: data}, nil
+	case vouched:
+		return Manifest{}, mismatch(h.what(r), "%v", err)
 	}
-	return Manifest{MediaType: mediaType, Digest: want, Bytes: data}, nil
+	// Perhaps a page to log in, of whatever stands between: the registry did not
+	// answer, or it would have said the digest.
+	return Manifest{}, h.nonsense(h.what(r), "%v", err)
 }
+
+// errNotJSON means that a manifest is none.
+var errNotJSON = errors.New("the manifest is not JSON")
 
 // Head returns the digest that a tag has now, without its manifest where the
 // registry can do that. Its errors are those of Manifest.
@@ -223,17 +237,17 @@ func (h *host) announced(r *request, res *http.Response) (digest.Digest, error) 
 // index by some and as an image by others hide one of the two
 // (CVE-2021-41190).
 func manifestType(header string, data []byte) (string, error) {
+	outside, _, typeErr := mime.ParseMediaType(header)
 	var inside struct {
 		MediaType string `json:"mediaType"`
 	}
 	if err := json.Unmarshal(data, &inside); err != nil {
-		return "", fmt.Errorf("the manifest is not JSON: %w", err)
+		return outside, fmt.Errorf("%w: %w", errNotJSON, err)
 	}
-	outside, _, err := mime.ParseMediaType(header)
 	switch {
 	case inside.MediaType == "":
 		return outside, nil
-	case err == nil && slices.Contains(manifestTypes, outside) && outside != inside.MediaType:
+	case typeErr == nil && slices.Contains(manifestTypes, outside) && outside != inside.MediaType:
 		return "", fmt.Errorf("the manifest came as %s and says that it is %s", outside, clean(inside.MediaType))
 	}
 	return inside.MediaType, nil
