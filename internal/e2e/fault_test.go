@@ -129,7 +129,7 @@ func TestEveryFaultHasItsAnswer(t *testing.T) {
 	w := newFaultWorld(t)
 	var rows sync.WaitGroup // some at the same time: in many there is a pause
 	defer rows.Wait()
-	slots := make(chan struct{}, 6)
+	slots := make(chan struct{}, 10)
 	for _, row := range quickFaults {
 		slots <- struct{}{}
 		rows.Go(func() {

@@ -46,7 +46,7 @@ func (c *costs) note(s *Site, from, to uint32, cost Cost) {
 		c.of = map[place]Cost{}
 	}
 	for i := from; i < to; i++ {
-		c.keep(place{s.blob(i), s.Tree.Member(i).Offset}, cost)
+		c.keep(s.place(i), cost)
 	}
 }
 

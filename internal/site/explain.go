@@ -80,7 +80,7 @@ func (x *Explanation) explainFile(s *Site, n tree.Node) {
 		x.Content = digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(c.Digest[:]))
 	}
 	x.Layer = s.blob(c.Member)
-	if cost, ok := s.content.costs.get(place{x.Layer, s.Tree.Member(c.Member).Offset}); ok {
+	if cost, ok := s.content.costs.get(s.place(c.Member)); ok {
 		x.Cost = &cost
 		if cost.Error != "" && x.Local < x.Chunks {
 			x.Reason = cost.Error

@@ -22,11 +22,21 @@ const (
 	requestsAtOnce  = 64
 )
 
-// place is where a member lies, in whatever site it is used.
+// place is where a member lies, in whatever site of a repository it is used. What
+// keeps us from one repository says nothing of another that has the same blob.
 type place struct {
+	repo   string
 	blob   digest.Digest
 	offset int64
 }
+
+// place is where a member of s lies.
+func (s *Site) place(number uint32) place {
+	return place{s.repo, s.blob(number), s.Tree.Member(number).Offset}
+}
+
+// blobPlace stands for all of the blob in which a member lies.
+func (s *Site) blobPlace(number uint32) place { return place{s.repo, s.blob(number), -1} }
 
 // call is a member that is being fetched. done is closed when it has ended, err
 // is then how.
@@ -46,6 +56,7 @@ type fetches struct {
 	unpackers chan struct{}
 
 	waiting atomic.Int32 // who wait for bytes right now
+	failed  failures
 
 	mu    sync.Mutex
 	calls map[place]*call
@@ -61,7 +72,7 @@ type queue struct {
 func newFetches(ctx context.Context) *fetches {
 	return &fetches{
 		ctx: ctx, slots: make(chan struct{}, requestsAtOnce), unpackers: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		calls: map[place]*call{}, blobs: map[digest.Digest]*queue{},
+		calls: map[place]*call{}, blobs: map[digest.Digest]*queue{}, failed: failures{now: time.Now},
 	}
 }
 
@@ -81,6 +92,9 @@ type run struct {
 func (s *Site) fetch(ctx context.Context, number uint32) error {
 	if err := s.content.health.Check(); err != nil {
 		return err
+	}
+	if err := s.content.fetches.failed.check(s.place(number), s.blobPlace(number)); err != nil {
+		return Promised(err)
 	}
 	c := s.claim(number)
 	s.content.fetches.waiting.Add(1)
@@ -147,7 +161,7 @@ func (s *Site) runFor(number uint32) *run {
 func (f *fetches) find(s *Site, number uint32) *call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.calls[place{s.blob(number), s.Tree.Member(number).Offset}]
+	return f.calls[s.place(number)]
 }
 
 // register makes the calls of a run that ends before member end, but for those
@@ -156,7 +170,7 @@ func (f *fetches) register(r *run, end uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := r.first; i < end; i++ {
-		key := place{r.site.blob(i), r.site.Tree.Member(i).Offset}
+		key := r.site.place(i)
 		if f.calls[key] != nil {
 			r.calls = append(r.calls, nil)
 			continue
@@ -175,9 +189,8 @@ func (f *fetches) end(r *run, i int, err error) {
 		return
 	}
 	r.calls[i] = nil
-	n := r.first + uint32(i)
 	f.mu.Lock()
-	delete(f.calls, place{r.site.blob(n), r.site.Tree.Member(n).Offset})
+	delete(f.calls, r.site.place(r.first+uint32(i)))
 	f.mu.Unlock()
 	c.err = err
 	close(c.done)
@@ -235,7 +248,24 @@ func (r *run) do() {
 	if err == nil {
 		err = errors.New("the registry sent less than was asked for")
 	}
+	r.remember(err)
 	f.drop(r, err)
+}
+
+// remember notes why members did not come, or for all of a blob why some did not: a
+// layer that is fetched as a whole may have more of them than are remembered.
+func (r *run) remember(err error) {
+	failed := &r.site.content.fetches.failed
+	for i, c := range r.calls {
+		switch {
+		case c == nil: // it came
+		case r.whole:
+			failed.note(r.site.blobPlace(r.first), err)
+			return
+		default:
+			failed.note(r.site.place(r.first+uint32(i)), err)
+		}
+	}
 }
 
 func (r *run) transfer(ctx context.Context) error {

@@ -82,6 +82,8 @@ func (u *unpacking) settle(member uint32, err error, again bool) {
 	switch {
 	case again:
 		u.run.again(i, u.body)
+	case errors.Is(err, layer.ErrFormat): // the registry would send the same again
+		u.run.site.content.fetches.failed.note(u.run.site.place(member), err)
 	case err == nil && u.run.doubted != nil: // the registry had it right
 		u.run.doubted.Reject()
 	}
