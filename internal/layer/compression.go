@@ -17,9 +17,9 @@ var (
 
 // decompress reads gzip, zstd or neither, by what the bytes are; media types
 // are often wrong. span is how many bytes of the result are wanted, 0 for all of
-// them. The result must be closed. Bytes that are in memory already are not
-// copied.
-func decompress(r io.Reader, span int64) (io.ReadCloser, error) {
+// them. It asks hold, which may be nil, before it takes a lot of memory. The result
+// must be closed. Bytes that are in memory already are not copied.
+func decompress(r io.Reader, span int64, hold hold) (io.ReadCloser, error) {
 	b, magic, err := peek(r)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func decompress(r io.Reader, span int64) (io.ReadCloser, error) {
 		}
 		return z, nil
 	case bytes.HasPrefix(magic, zstdMagic):
-		return unzstd(b, span)
+		return unzstd(b, span, hold)
 	}
 	return io.NopCloser(b), nil
 }

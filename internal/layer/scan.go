@@ -69,15 +69,11 @@ type scanner struct {
 
 // blob reads a whole blob of size bytes.
 func (s *scanner) blob(size int64, r io.Reader) error {
-	z, err := decompress(r, 0)
+	z, err := decompress(r, 0, s.b.Reserve)
 	if err != nil {
 		return err
 	}
 	defer z.Close()
-	if err := s.b.Reserve(window(z)); err != nil {
-		return err
-	}
-	defer func() { _ = s.b.Reserve(-window(z)) }()
 	s.in = &counter{r: z, limit: max(alwaysAllowed, size*maxRatio)}
 	return s.archive()
 }

@@ -84,7 +84,7 @@ func (s *source) or(err error) error {
 
 // readStargz reads a table that is the only entry of a tar.gz.
 func (p *tocParser) readStargz(r io.Reader, want digest.Digest) error {
-	z, err := decompress(r, 0)
+	z, err := decompress(r, 0, p.b.Reserve)
 	if err != nil {
 		return err
 	}
@@ -122,15 +122,11 @@ func (p *tocParser) readZstd(r io.Reader, want ZstdTOC) error {
 	if want.Size > maxTOC {
 		return fmt.Errorf("%w: a table of %d bytes, more than %d", ErrFormat, want.Size, maxTOC)
 	}
-	z, err := unzstd(r, want.Size)
+	z, err := unzstd(r, want.Size, p.b.Reserve)
 	if err != nil {
 		return err
 	}
 	defer z.Close()
-	if err := p.b.Reserve(window(z)); err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	defer func() { _ = p.b.Reserve(-window(z)) }()
 	body := &counter{r: z, limit: want.Size}
 	if want.JSON != "" {
 		err = p.check(body, want.JSON)

@@ -20,7 +20,7 @@ func Unpack(t *tree.Tree, m tree.Member, r io.Reader, keep Keep) error {
 	z := io.NopCloser(r)
 	if !m.Stored {
 		var err error
-		if z, err = decompress(r, span(t, m)); err != nil {
+		if z, err = decompress(r, span(t, m), nil); err != nil {
 			return err
 		}
 	}

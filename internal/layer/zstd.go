@@ -3,6 +3,7 @@ package layer
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -18,23 +19,114 @@ const (
 	maxWindow = 8 << 20
 	// maxLargeWindow is what buildah's best level writes.
 	maxLargeWindow = 32 << 20
-	// largeAtOnce is how many frames may have more than maxWindow at the same
+	// largeAtOnce is how many streams may have more than maxWindow at the same
 	// time, in the whole process.
 	largeAtOnce = 2
 	// eightMiB is how a frame's header says maxWindow, in its sixth byte: the
 	// exponent less ten, and no eighths. Source: RFC 8878, 3.1.1.1.2.
 	eightMiB = (23 - 10) << 3
+	// garbageBeside is how much garbage, in percent of what is in use, may pile up
+	// before the collector runs while there is a large window. It is usually as
+	// much as is in use, which would make of each window two.
+	garbageBeside = 25
 )
+
+// hold is asked before that many bytes are taken for longer, and told with a
+// negative number when they are given back.
+type hold func(bytes int) error
+
+// zstdReader reads zstd. It is closed once.
+type zstdReader struct {
+	*zstd.Decoder
+	frames frames
+	hold   hold // may be nil
+	held   int  // bytes for a large window, 0 while there was none
+}
+
+// unzstd reads zstd. Whoever wants only a beginning that is shorter than the
+// window needs no window that is longer, whatever the header says: nothing in
+// there refers to what lies further back. span is how long it is, 0 for all.
+// Where a large window is needed after all, it is asked for and waited for.
+func unzstd(r io.Reader, span int64, hold hold) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := b.Peek(zstd.HeaderMaxSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	var h zstd.Header
+	if err := h.Decode(head); err != nil {
+		return nil, fmt.Errorf("%w: zstd: %w", ErrFormat, err)
+	}
+	window := windowOf(&h)
+	if window > maxLargeWindow {
+		return nil, tooLarge(window)
+	}
+	in := io.Reader(b)
+	if window > maxWindow && span > 0 && span <= maxWindow && !h.SingleSegment {
+		head = append(bytes.Clone(head[:5]), eightMiB)
+		_, _ = b.Discard(len(head)) // they were peeked at
+		in = io.MultiReader(bytes.NewReader(head), b)
+	}
+	z := &zstdReader{hold: hold}
+	z.frames = frames{r: in, begin: z.begin}
+	z.Decoder, err = zstd.NewReader(&z.frames, zstd.WithDecoderMaxWindow(maxLargeWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fmt.Errorf("%w: zstd: %w", ErrFormat, err)
+	}
+	return z, nil
+}
+
+func tooLarge(window uint64) error {
+	return fmt.Errorf("%w: zstd: a window of %d bytes, more than %d", ErrFormat, window, maxLargeWindow)
+}
+
+// begin is told of the window of each frame before the decoder is.
+func (z *zstdReader) begin(window uint64) error {
+	switch {
+	case window <= maxWindow:
+		return nil
+	case window > maxLargeWindow:
+		return tooLarge(window)
+	}
+	if z.held == 0 {
+		beginLarge()
+	}
+	more := int(window)*(100+garbageBeside)/100 - z.held
+	if more <= 0 {
+		return nil
+	}
+	z.held += more
+	if z.hold == nil {
+		return nil
+	}
+	return z.hold(more)
+}
+
+// Read tells what is wrong with a frame in our words.
+func (z *zstdReader) Read(p []byte) (int, error) {
+	n, err := z.Decoder.Read(p)
+	if err != nil && z.frames.err != nil {
+		err = z.frames.err
+	}
+	return n, err
+}
+
+func (z *zstdReader) Close() error {
+	z.Decoder.Close()
+	if z.held == 0 {
+		return nil
+	}
+	endLarge()
+	if z.hold == nil {
+		return nil
+	}
+	return z.hold(-z.held)
+}
 
 var large = make(chan struct{}, largeAtOnce)
 
-// garbageBeside is how much garbage, in percent of what is in use, may pile up
-// before the collector runs while there is a large window. It is usually as much
-// as is in use, which would make of each window two.
-const garbageBeside = 25
-
-// thrifty counts the large windows, of which the first makes the collector
-// thrifty and the last lets it be as it was.
+// thrifty counts the streams with a large window, of which the first makes the
+// collector thrifty and the last lets it be as it was.
 var thrifty struct {
 	mu     sync.Mutex // guards all below
 	n      int
@@ -57,63 +149,4 @@ func endLarge() {
 		debug.SetGCPercent(thrifty.before)
 	}
 	<-large
-}
-
-// unzstd reads zstd. Whoever wants only a beginning that is shorter than the
-// window needs no window that is longer, whatever the header says: nothing in
-// there refers to what lies further back. It waits for its turn where a large
-// window is needed, or might be in a later frame.
-func unzstd(r io.Reader, span int64) (io.ReadCloser, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	head, err := b.Peek(zstd.HeaderMaxSize)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	var h zstd.Header
-	if err := h.Decode(head); err != nil {
-		return nil, fmt.Errorf("%w: zstd: %w", ErrFormat, err)
-	}
-	switch fits := h.WindowSize <= maxWindow; {
-	case h.WindowSize > maxLargeWindow:
-		return nil, fmt.Errorf("%w: zstd: a window of %d bytes, more than %d", ErrFormat, h.WindowSize, maxLargeWindow)
-	case span > 0 && fits:
-		return openZstd(b, maxWindow, 0, func() {})
-	case span > 0 && span <= maxWindow && !h.SingleSegment:
-		head = append(bytes.Clone(head[:5]), eightMiB)
-		_, _ = b.Discard(len(head)) // they were peeked at
-		return openZstd(io.MultiReader(bytes.NewReader(head), b), maxWindow, 0, func() {})
-	}
-	beginLarge()
-	return openZstd(b, maxLargeWindow, int(h.WindowSize)*(100+garbageBeside)/100, endLarge)
-}
-
-// window is how many bytes a reader that decompress gave costs for what it keeps
-// of what it read, if that is a lot.
-func window(r io.Reader) int {
-	if z, ok := r.(*zstdReader); ok {
-		return z.window
-	}
-	return 0
-}
-
-// zstdReader is closed once.
-type zstdReader struct {
-	*zstd.Decoder
-	window  int
-	release func()
-}
-
-func openZstd(r io.Reader, most uint64, window int, release func()) (io.ReadCloser, error) {
-	z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(most), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		release()
-		return nil, fmt.Errorf("%w: zstd: %w", ErrFormat, err)
-	}
-	return &zstdReader{z, window, release}, nil
-}
-
-func (z *zstdReader) Close() error {
-	z.Decoder.Close()
-	z.release()
-	return nil
 }
