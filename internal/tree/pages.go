@@ -21,17 +21,22 @@ type pages[T any] struct {
 // at is the record number i. The pointer is good until the next add.
 func (p *pages[T]) at(i uint32) *T { return &p.list[i>>pageBits][i&(1<<pageBits-1)] }
 
+// firstRecords is how many the first page has room for in the beginning; it
+// doubles as it needs, since most versions are small.
+const firstRecords = 64
+
 // add puts a record at the end, and gives its number.
 func (p *pages[T]) add(from *outside, v T) uint32 {
-	page := int(p.n >> pageBits)
-	if page == len(p.list) {
-		var records []T
-		if page > 0 { // the first grows as it needs: most versions are small
-			records = room[T](from, 1<<pageBits)[:0]
-		}
-		p.list = append(p.list, records)
+	page, i := int(p.n>>pageBits), int(p.n&(1<<pageBits-1))
+	switch {
+	case p.n == 0:
+		p.list = [][]T{make([]T, firstRecords)}
+	case page == len(p.list):
+		p.list = append(p.list, room[T](from, 1<<pageBits))
+	case i == len(p.list[page]):
+		p.list[0] = append(p.list[0], make([]T, i)...)
 	}
-	p.list[page] = append(p.list[page], v)
+	p.list[page][i] = v
 	p.n++
 	return p.n - 1
 }
