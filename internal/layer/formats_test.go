@@ -252,6 +252,38 @@ func TestFooters(t *testing.T) {
 	}
 }
 
+// TestATableThatCannotBeUsedLeavesNothing: the layer can be read as a whole
+// afterwards, in a tree that is empty and on top of another layer.
+func TestATableThatCannotBeUsedLeavesNothing(t *testing.T) {
+	sum := digest.FromString("x").String()
+	table := `{"version":1,"entries":[{"name":"other","type":"dir"},{"name":"f","type":"reg","size":9,"chunkSize":4,"chunkDigest":"` + sum +
+		`"},{"name":"f","type":"chunk","chunkOffset":4}]}`
+	blob := squeeze(t, tarOf(t, file(tocName, table)), "gzip")
+	for want, lower := range map[string][]byte{"f=upper": nil, "f=upper g=g": tarOf(t, file("f", "lower"), file("g", "g"))} {
+		b, k := tree.NewBuilder(), kept{}
+		if lower != nil {
+			if err := Scan(b, 0, int64(len(lower)), bytes.NewReader(lower), k.keep); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ReadTOC(b, 1, 100, bytes.NewReader(blob), digest.FromString(table)); !errors.Is(err, ErrNoTOC) {
+			t.Errorf("got %v, want %v", err, ErrNoTOC)
+		}
+		upper := tarOf(t, file("f", "upper"))
+		if err := Scan(b, 1, int64(len(upper)), bytes.NewReader(upper), k.keep); err != nil {
+			t.Errorf("%s: %v", want, err)
+			continue
+		}
+		tr, _, err := b.Freeze(".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := listing(t, tr, k); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // TestTablesThatAreNotUnderstoodAreNotUsed: then the whole layer is read.
 func TestTablesThatAreNotUnderstoodAreNotUsed(t *testing.T) {
 	sum := hex.EncodeToString(make([]byte, 32))

@@ -51,6 +51,7 @@ func (p *tocParser) finish(err error) error {
 		}
 		return p.all.end()
 	}
+	p.b.Pieces() // of a file that was left in the middle
 	if p.all.direct {
 		p.b.Reset()
 	}
