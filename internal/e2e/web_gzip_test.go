@@ -29,6 +29,10 @@ var gzipRequests = []gzipRequest{
 	{path: "/app.wasm", file: "app.wasm", status: 200}, // often large
 	{path: "/users/7", file: "200.html", accept: "text/html", status: 200},
 	{path: "/guide/nothing/", file: "200.html", accept: "text/html", status: 200},
+	{path: "/deep/1/2/3/4/5/6", file: "200.html", accept: "text/html", status: 200},
+	{path: "/deep/1/2/3/4/5/6/", file: "200.html", accept: "text/html", status: 200},
+	{path: "/deep/1/2/3/4/5/6", file: "404.html", status: 404},
+	{path: "/deep/1/2/3/4/5/6/", file: "404.html", status: 404},
 	{path: "/missing.js", file: "404.html", status: 404},
 	{path: "/guide/missing/", file: "404.html", status: 404},
 	{path: "/.hidden", file: "404.html", status: 404},
@@ -59,7 +63,7 @@ func TestRangesAreOfFilesAndAllElseIsCompressed(t *testing.T) {
 	servers := map[bool]*nginx{false: startNginx(t, m.dir), true: startNginxWithRules(t, m.dir, own)}
 	for _, r := range gzipRequests { // so that all are made in one go
 		for _, repo := range []string{"plain", "team/ruled"} {
-			fetch(t, servers[true].url+"/"+repo+"/v1"+r.path, "Accept", r.accept)
+			fetch(t, servers[true].url+"/"+repo+"/v1"+r.path, "Accept", r.accept, "Accept-Encoding", "gzip")
 		}
 	}
 	for rules, n := range servers {
