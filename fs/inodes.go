@@ -33,13 +33,17 @@ type made struct {
 // inodes are the nodes that the kernel knows. It holds an entry from when the
 // kernel is told of the node until the kernel forgets it, so its size is bound
 // by the kernel's memory. A file stands for all files of its content: the site
-// that was looked up last is the one whose repository is asked for the bytes.
+// that was looked up last is the one whose repository is asked for the bytes, and
+// others when that has them not.
 type inodes struct {
 	mu     sync.RWMutex
 	m      map[nodeID]inode
+	others sources
 	peak   int         // the most that m held since it was made
 	settle *time.Timer // after a shrink; nil before the first
 }
+
+func newInodes() inodes { return inodes{m: map[nodeID]inode{}, others: sources{}} }
 
 // minPeak is from how many nodes on the table gives memory back: a map keeps
 // what it once needed.
@@ -67,6 +71,9 @@ func (t *inodes) add(id nodeID, n inode) bool {
 	}
 	if n.made != nil && old.made != nil && n.made.companion == nil {
 		n.made = old.made // it has the listing
+	}
+	if n.made == nil && known && old.site != n.site && n.kind() == tree.File {
+		t.others.note(id, old)
 	}
 	n.lookups = old.lookups + 1
 	t.m[id] = n
@@ -108,6 +115,26 @@ func sameContent(a, b inode) bool {
 	return true
 }
 
+// elsewhere are other versions that have a file.
+func (t *inodes) elsewhere(id nodeID) []source {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.others[id]
+}
+
+// prefer has a file read from s from now on, until the kernel is told of it anew.
+func (t *inodes) prefer(id nodeID, s *site.Site, node tree.Node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, known := t.m[id]
+	if !known || n.made != nil || n.site == s {
+		return
+	}
+	t.others.note(id, n)
+	n.site, n.node = s, node
+	t.m[id] = n
+}
+
 // forget takes back count tellings.
 func (t *inodes) forget(id nodeID, count uint64) {
 	t.mu.Lock()
@@ -122,6 +149,7 @@ func (t *inodes) forget(id nodeID, count uint64) {
 		return
 	}
 	delete(t.m, id)
+	delete(t.others, id)
 	if t.peak > minPeak && len(t.m) < t.peak/4 {
 		t.shrink()
 	}

@@ -109,7 +109,7 @@ func TestForgottenNodesAreDropped(t *testing.T) {
 }
 
 func TestTheTableOfNodesGivesMemoryBack(t *testing.T) {
-	table := inodes{m: map[nodeID]inode{}}
+	table := newInodes()
 	const many = 100_000
 	for i := range nodeID(many) {
 		table.add(i+2, inode{made: &made{}})
@@ -143,7 +143,7 @@ func TestDifferentContentNeverPassesForTheSame(t *testing.T) {
 		}
 		return inode{site: e.Site, node: n}
 	}
-	table := inodes{m: map[nodeID]inode{}}
+	table := newInodes()
 	for range 2 {
 		if !table.add(7, node("a")) {
 			t.Error("the same file was not taken")

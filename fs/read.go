@@ -34,6 +34,9 @@ func (f *FS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResu
 	defer stop()
 	count, err := n.readAt(ctx, buf, int64(in.Offset))
 	if err != nil && !errors.Is(err, io.EOF) {
+		count, err = f.readElsewhere(ctx, nodeID(in.NodeId), buf, int64(in.Offset), err)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fail("read", n.name(), err)
 	}
 	return fuse.ReadResultData(buf[:count]), fuse.OK

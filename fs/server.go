@@ -65,7 +65,7 @@ func New(names Namespace, refresh time.Duration, status func() []byte) *FS {
 	f := &FS{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		names:         names, refresh: refresh, status: status,
-		inodes:  inodes{m: map[nodeID]inode{}},
+		inodes:  newInodes(),
 		changes: newChanges(), documents: noDocuments{},
 	}
 	f.inodes.add(rootID, inode{made: &made{}})

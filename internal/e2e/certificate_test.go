@@ -138,7 +138,7 @@ func (w *faultWorld) tryCertificate(t *testing.T, p *tlsProxy, d *daemon, good, 
 	}
 	moment("resolving", stating(d.path("first/v1")), nil)
 	waitForStat(t, d.path("first/v1"))
-	moment("first bytes", reading(d.path("first/v1", file), 0, 64), w.large[file][:64])
+	moment("first bytes", reading(d.path("first/v1", file), 0, 64), w.early[file][:64])
 	w.readBeginning(t, d)
 	moment("in the middle", w.readingEnd(d), w.large[file][4<<20:])
 }

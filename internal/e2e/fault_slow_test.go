@@ -30,7 +30,7 @@ func TestWaitsEnd(t *testing.T) {
 			waitForStat(t, d.path("first/v1"))
 			file := w.largeFile()
 			faultRow{spoil: f}.check(t, proxy, "first bytes", eio(2*tries), blobOf(w.layers["first"]),
-				reading(d.path("first/v1", file), 0, 64), w.large[file][:64])
+				reading(d.path("first/v1", file), 0, 64), w.early[file][:64])
 		})
 		run(name+" in the middle of a file", func(t *testing.T) {
 			proxy := startFaultProxy(t, w.reg.host)

@@ -99,9 +99,9 @@ var quickFaults = []faultRow{
 
 // faultWorld is what the rows are tried on.
 type faultWorld struct {
-	reg          *registry
-	large, small site
-	layers       map[string]string
+	reg                 *registry
+	early, large, small site // of the repositories first, middle, whole: no file of one is in another
+	layers              map[string]string
 }
 
 // part is the length of what a large file holds behind its first chunk of 4 MiB.
@@ -113,8 +113,12 @@ func newFaultWorld(t testing.TB) *faultWorld {
 	// Above the size up to which a layer is read whole: so that ranges are used.
 	w.large = manyFiles(5, 4<<20+part)
 	w.small = manyFiles(1, 1<<20)
-	w.large.publish(t, w.reg.host, "first", "v1")
-	w.large.with(site{"other.txt": []byte("other")}).publish(t, w.reg.host, "middle", "v1")
+	w.early = site{}
+	for i, name := range w.large.names() {
+		w.early[name] = noise(uint64(100+i), 4<<20+part)
+	}
+	w.early.publish(t, w.reg.host, "first", "v1")
+	w.large.publish(t, w.reg.host, "middle", "v1")
 	w.small.publish(t, w.reg.host, "whole", "v1")
 	for _, repo := range []string{"first", "middle", "whole"} {
 		w.layers[repo] = w.reg.layer(t, repo, "v1").Digest
@@ -161,7 +165,7 @@ func (w *faultWorld) try(t *testing.T, row faultRow) {
 		waitForStat(t, d.path(repo, "v1"))
 	}
 	if row.first != nil {
-		row.check(t, proxy, "first bytes", row.first, blobOf(w.layers["first"]), reading(d.path("first/v1", file), 0, 64), w.large[file][:64])
+		row.check(t, proxy, "first bytes", row.first, blobOf(w.layers["first"]), reading(d.path("first/v1", file), 0, 64), w.early[file][:64])
 	}
 	if row.middle != nil {
 		w.readBeginning(t, d)

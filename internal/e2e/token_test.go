@@ -57,7 +57,7 @@ func (w *faultWorld) tryExpiry(t *testing.T, g *gate, d *daemon) {
 	})
 	moment("first bytes", "first", func() {
 		a := fetch(t, web.url+"/first/v1/"+file, "Range", "bytes=0-63")
-		if a.status != http.StatusPartialContent || !bytes.Equal(a.body, w.large[file][:64]) {
+		if a.status != http.StatusPartialContent || !bytes.Equal(a.body, w.early[file][:64]) {
 			t.Errorf("first bytes through nginx: got %d with %d bytes, want 206 and the right 64", a.status, len(a.body))
 		}
 	})
