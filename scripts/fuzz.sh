@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export TIME=$1
 WORK=$(mktemp -d)
-CORPUS=$(go env GOCACHE)/fuzz # where go test -fuzz keeps what it found
+CORPUS=$(go env GOCACHE)/fuzz/$(go list -m) # where go test -fuzz keeps what it found
 export WORK CORPUS
 trap 'rm -rf "$WORK"' EXIT
 
@@ -19,7 +19,7 @@ trap 'rm -rf "$WORK"' EXIT
 run() {
 	local name=${1//\//-} log=$WORK/$2.log
 	if (cd "$1" && "$WORK/$name" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$TIME" -test.parallel 1 \
-		-test.fuzzminimizetime 100x -test.fuzzcachedir "$CORPUS/$name") >"$log" 2>&1; then
+		-test.fuzzminimizetime 100x -test.fuzzcachedir "$CORPUS/$1") >"$log" 2>&1; then
 		echo "ok $1 $2 $(executions "$log")"
 	elif outOfTime "$log"; then
 		echo "ok $1 $2 $(executions "$log"); its time was over while an input ran, as go test says at times: NO INPUT FAILED"
