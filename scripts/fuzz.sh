@@ -30,7 +30,7 @@ run() {
 	fi
 }
 
-executions() { grep -oE 'execs: [0-9]+' "$1" | tail -1; }
+executions() { grep -oE 'execs: [0-9]+' "$1" | tail -1 | grep . || echo 'NO INPUT TRIED'; }
 
 # outOfTime tells whether all that is wrong is that the time was over while a
 # worker was still at it: then the target fails with these words and nothing else.

@@ -17,14 +17,20 @@ import (
 )
 
 // crowded is a layer of n empty files, packed, in names that look random: others
-// pack so well that the layer is refused for what it unpacks to. Of more than
+// pack so well that the layer is refused for what it unpacks to.
 func crowded(t testing.TB, n int) []byte {
+	t.Helper()
+	return crowdedAs(t, n, '0')
+}
+
+// crowdedAs is crowded with entries of that kind.
+func crowdedAs(t testing.TB, n int, kind byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	must(t, err)
 	for i := range n {
-		_, err := z.Write(tarBlock{name: crowdedName(i)}.bytes())
+		_, err := z.Write(tarBlock{name: crowdedName(i), kind: kind, link: "f"}.bytes())
 		must(t, err)
 	}
 	_, err = z.Write(make([]byte, 2*blockSize))
@@ -69,9 +75,11 @@ func TestAMillionNamesCostLittle(t *testing.T) {
 	const many, fits, tooMany = 1 << 18, 400_000, 1<<20 + 1
 	reg := startRegistry(t)
 	smallSite().publish(t, reg.host, "good", "v1")
-	put := func(repo string, layer ociPart) { reg.putImage(t, repo, "v1", imageConfig(), layer) }
+	put := func(repo string, layers ...ociPart) { reg.putImage(t, repo, "v1", imageConfig(), layers...) }
 	put("many", ociPart{mediaType: gzipLayer, data: crowded(t, many)})
 	put("names", ociPart{mediaType: gzipLayer, data: crowded(t, tooMany)})
+	put("upper", ociPart{mediaType: plainLayer, data: craft(tarBlock{name: "f"})}, ociPart{mediaType: gzipLayer, data: crowded(t, tooMany)})
+	put("links", ociPart{mediaType: gzipLayer, data: crowdedAs(t, tooMany, '1')})
 	put("window", ociPart{mediaType: plainLayer, data: widely(t, 450_000)})
 	put("chunks", tableLayer(t, crowdedTable(tooMany, "")))
 	put("end", tableLayer(t, crowdedTable(fits, `{"name":"../x","type":"dir"}`)))
@@ -88,7 +96,7 @@ func TestAMillionNamesCostLittle(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ repo, want string }{
-		{"names", "more than 1048576 names"}, {"window", "they take more than"}, {"chunks", "they take more than 48 MiB"},
+		{"names", "more than 1048576 names"}, {"upper", "more than 1048576 entries"}, {"links", "more than 1048576 entries"}, {"window", "they take more than"}, {"chunks", "they take more than 48 MiB"},
 		{"end", "leads out of the layer"}, {"overlap", "overlap those of another"},
 	} {
 		forgetHeight(t, d)

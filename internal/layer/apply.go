@@ -35,32 +35,18 @@ func isHidden(path string) bool {
 const (
 	hardLink tree.Kind = 0x80 + iota
 	device             // or a pipe or socket: not part of a site, but it hides what is below
+	whiteout           // removes what is below
+	opaque             // removes all that is below in a folder
 )
-
-// entry is what one layer holds under one path. Its strings may be gone when
-// the next entry is read.
-type entry struct {
-	path   string
-	kind   tree.Kind
-	target string // of a symbolic or hard link
-	pieces tree.Pieces
-}
-
-// entryCost is what an entry that waits costs beside its strings, in bytes.
-const entryCost = 64
 
 // entries puts what one layer holds into a tree, in its order. The first layer
 // goes there at once. What is in another waits for its end, since it may remove
 // what the layers before it hold, wherever in the layer it says so.
 type entries struct {
-	b         *tree.Builder
-	within    string    // the folder in which all of it has to be, "" or "." for any
-	direct    bool      // there is nothing to remove
-	count     int       // of all entries, also those that are no files
-	waiting   [][]entry // in pieces: a slice that grows is there twice, and so is what it was made of
-	links     []entry   // hard links to what was not there yet
-	whiteouts []string
-	opaque    []string
+	b      *tree.Builder
+	within string // the folder in which all of it has to be, "" or "." for any
+	direct bool   // there is nothing to remove
+	count  int    // of all entries, also those that are no files
 }
 
 // begin begins with a layer of which all has to be in the folder within.
@@ -70,8 +56,9 @@ func begin(b *tree.Builder, within string) entries {
 	return e
 }
 
-// add takes an entry with the name it has in the archive.
-func (e *entries) add(name string, n entry) error {
+// add takes an entry with the name that it has in the archive.
+func (e *entries) add(n tree.Entry) error {
+	name := n.Path
 	clean, err := cleanName(name)
 	if err != nil {
 		return err
@@ -82,14 +69,16 @@ func (e *entries) add(name string, n entry) error {
 	if e.count++; e.count > tree.MaxNodes {
 		return fmt.Errorf("%w: more than %d entries", ErrFormat, tree.MaxNodes)
 	}
-	n.path = clean
+	n.Path = clean
 	switch dir, base := path.Split(clean); {
 	case strings.HasPrefix(base, whiteoutPrefix):
 		return e.remove(dir, base)
 	case isHidden(clean):
 		return nil
 	case e.direct:
-		return e.put(n)
+		if done, err := e.put(n); done || err != nil {
+			return err
+		}
 	}
 	return e.wait(n)
 }
@@ -102,71 +91,104 @@ func (e *entries) remove(dir, base string) error {
 	case e.direct:
 		return nil
 	case base == whiteoutOpaque:
-		e.opaque = append(e.opaque, path.Clean(dir))
-	case !strings.HasPrefix(base, whiteoutMeta):
-		e.whiteouts = append(e.whiteouts, dir+name)
+		return e.wait(tree.Entry{Kind: opaque, Path: path.Clean(dir)})
+	case strings.HasPrefix(base, whiteoutMeta):
+		return nil
+	default:
+		return e.wait(tree.Entry{Kind: whiteout, Path: dir + name})
 	}
-	return e.reserve(entryCost + len(dir) + len(base))
 }
 
-func (e *entries) reserve(n int) error {
-	if err := e.b.Reserve(n); err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
+func (e *entries) wait(n tree.Entry) error { return malformedEntry(e.b.Wait(n)) }
+
+func malformedEntry(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrFormat, err)
 }
 
-// entriesTogether is how many entries a piece of the list has, 64 KiB.
-const entriesTogether = 1024
-
-// wait keeps an entry until all of the layer has been read.
-func (e *entries) wait(n entry) error {
-	last := len(e.waiting) - 1
-	if last < 0 || len(e.waiting[last]) == entriesTogether {
-		e.waiting = append(e.waiting, nil)
-		last++
+// put puts an entry into the tree. A hard link to what is not there yet is not
+// done with.
+func (e *entries) put(n tree.Entry) (done bool, err error) {
+	err = apply(e.b, n)
+	if n.Kind == hardLink && errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	e.waiting[last] = append(e.waiting[last], n.clone())
-	return e.reserve(entryCost + len(n.path) + len(n.target))
-}
-
-func (n *entry) clone() entry {
-	return entry{strings.Clone(n.path), n.kind, strings.Clone(n.target), n.pieces}
-}
-
-// put puts an entry into the tree, or a hard link aside if there is not yet what
-// it means.
-func (e *entries) put(n entry) error {
-	err := n.apply(e.b)
-	switch {
-	case n.kind == hardLink && errors.Is(err, fs.ErrNotExist):
-		e.links = append(e.links, n.clone())
-		return e.reserve(entryCost + len(n.path) + len(n.target))
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	return nil
+	return err == nil, malformedEntry(err)
 }
 
 // end puts what has waited onto the layers before this one: first it removes
 // what the whiteouts name, then it adds what the layer holds, and last the hard
 // links to what came after them.
 func (e *entries) end() error {
-	for _, dir := range e.opaque {
-		e.b.Clear(dir)
-	}
-	for _, name := range e.whiteouts {
-		e.b.Remove(name)
-	}
-	for i, piece := range e.waiting {
-		for _, n := range piece {
-			if err := e.put(n); err != nil {
-				return err
-			}
+	defer e.b.EndWaiting()
+	for _, step := range []func(tree.Entry) (bool, error){e.hide, e.put} {
+		if err := e.b.Waiting(step); err != nil {
+			return err
 		}
-		e.waiting[i] = nil // the tree has it now
 	}
-	return applyLinks(e.b, e.links)
+	return e.link()
+}
+
+// hide removes what a whiteout names.
+func (e *entries) hide(n tree.Entry) (done bool, err error) {
+	switch n.Kind {
+	case opaque:
+		e.b.Clear(n.Path)
+	case whiteout:
+		e.b.Remove(n.Path)
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// maxLinkRounds is how many hard links to hard links that come later may hang
+// on each other. No tool writes any, and each costs a round over all of them.
+const maxLinkRounds = 8
+
+// link makes the hard links that are left, which are all that waits. A link to a
+// link that comes later needs another round; a round that makes none ends it.
+func (e *entries) link() error {
+	for round, before := 0, -1; ; round++ {
+		left, last := 0, tree.Entry{}
+		err := e.b.Waiting(func(n tree.Entry) (bool, error) {
+			err := apply(e.b, n)
+			if errors.Is(err, fs.ErrNotExist) {
+				left, last = left+1, n
+				return false, nil
+			}
+			return err == nil, malformedEntry(err)
+		})
+		switch {
+		case err != nil || left == 0:
+			return err
+		case left == before || round == maxLinkRounds:
+			return fmt.Errorf("%w: hard link %.200q to %.200q, which is not there", ErrFormat, last.Path, last.Target)
+		}
+		before = left
+	}
+}
+
+// apply puts an entry into a tree.
+func apply(b *tree.Builder, n tree.Entry) error {
+	switch n.Kind {
+	case tree.Dir:
+		return b.Mkdir(n.Path)
+	case tree.File:
+		return b.Place(n.Path, n.Pieces)
+	case tree.Symlink:
+		return b.Symlink(n.Path, n.Target)
+	case hardLink:
+		target, err := cleanName(n.Target)
+		if err != nil {
+			return err
+		}
+		return b.Link(n.Path, target)
+	}
+	b.Omit(n.Path)
+	return nil
 }
 
 // cleanName gives an archive's name as the tree spells it. Names of folders end
@@ -209,48 +231,4 @@ func isClean(name string) bool {
 func isWithin(path, dir string) bool {
 	rest, ok := strings.CutPrefix(path, dir)
 	return dir == "" || dir == "." || ok && (rest == "" || rest[0] == '/')
-}
-
-func (n *entry) apply(b *tree.Builder) error {
-	switch n.kind {
-	case tree.Dir:
-		return b.Mkdir(n.path)
-	case tree.File:
-		return b.Place(n.path, n.pieces)
-	case tree.Symlink:
-		return b.Symlink(n.path, n.target)
-	case hardLink:
-		target, err := cleanName(n.target)
-		if err != nil {
-			return err
-		}
-		return b.Link(n.path, target)
-	}
-	b.Omit(n.path)
-	return nil
-}
-
-// maxLinkRounds is how many hard links to hard links that come later may hang
-// on each other. No tool writes any, and each costs a round over all of them.
-const maxLinkRounds = 8
-
-// applyLinks makes the hard links that are left. A link to a link that comes
-// later needs another round; a round that makes none ends it.
-func applyLinks(b *tree.Builder, links []entry) error {
-	for round := 0; len(links) > 0; round++ {
-		var later []entry
-		for _, n := range links {
-			switch err := n.apply(b); {
-			case errors.Is(err, fs.ErrNotExist):
-				later = append(later, n)
-			case err != nil:
-				return fmt.Errorf("%w: %w", ErrFormat, err)
-			}
-		}
-		if len(later) == len(links) || len(later) > 0 && round == maxLinkRounds {
-			return fmt.Errorf("%w: hard link %.200q to %.200q, which is not there", ErrFormat, later[0].path, later[0].target)
-		}
-		links = later
-	}
-	return nil
 }

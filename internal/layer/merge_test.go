@@ -138,7 +138,7 @@ func FuzzNames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		b := tree.NewBuilder()
 		all := begin(b, "")
-		if all.add(name, entry{kind: tree.File}) != nil || all.end() != nil {
+		if all.add(tree.Entry{Path: name, Kind: tree.File}) != nil || all.end() != nil {
 			return
 		}
 		tr, _, err := b.Freeze(".")

@@ -122,18 +122,18 @@ func (s *scanner) archive() error {
 func (s *scanner) entry(archive *tar.Reader, h *tar.Header) error {
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return s.all.add(h.Name, entry{kind: tree.Dir})
+		return s.all.add(tree.Entry{Path: h.Name, Kind: tree.Dir})
 	case tar.TypeSymlink:
-		return s.all.add(h.Name, entry{kind: tree.Symlink, target: h.Linkname})
+		return s.all.add(tree.Entry{Path: h.Name, Kind: tree.Symlink, Target: h.Linkname})
 	case tar.TypeLink:
-		return s.all.add(h.Name, entry{kind: hardLink, target: h.Linkname})
+		return s.all.add(tree.Entry{Path: h.Name, Kind: hardLink, Target: h.Linkname})
 	case tar.TypeReg:
 		if err := s.content(archive, h); err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
-		return s.all.add(h.Name, entry{kind: tree.File, pieces: s.b.Pieces()})
+		return s.all.add(tree.Entry{Path: h.Name, Kind: tree.File, Pieces: s.b.Pieces()})
 	}
-	return s.all.add(h.Name, entry{kind: device})
+	return s.all.add(tree.Entry{Path: h.Name, Kind: device})
 }
 
 // content reads a file in chunks. archive/tar reads ahead of nothing, so the

@@ -52,6 +52,7 @@ func (p *tocParser) finish(err error) error {
 		return p.all.end()
 	}
 	p.b.Pieces() // of a file that was left in the middle
+	p.b.EndWaiting()
 	if p.all.direct {
 		p.b.Reset()
 	}
@@ -178,15 +179,15 @@ func (p *tocParser) entry(e *tocItem) error {
 	}
 	switch string(e.kind) {
 	case "dir":
-		return p.all.add(text(e.name), entry{kind: tree.Dir})
+		return p.all.add(tree.Entry{Path: text(e.name), Kind: tree.Dir})
 	case "symlink":
-		return p.all.add(text(e.name), entry{kind: tree.Symlink, target: text(e.link)})
+		return p.all.add(tree.Entry{Path: text(e.name), Kind: tree.Symlink, Target: text(e.link)})
 	case "hardlink":
-		return p.all.add(text(e.name), entry{kind: hardLink, target: text(e.link)})
+		return p.all.add(tree.Entry{Path: text(e.name), Kind: hardLink, Target: text(e.link)})
 	case "reg":
 		return p.open(e)
 	case "char", "block", "fifo":
-		return p.all.add(text(e.name), entry{kind: device})
+		return p.all.add(tree.Entry{Path: text(e.name), Kind: device})
 	}
 	return fmt.Errorf("%w: %.200q: an entry of the unknown type %.20q", ErrFormat, e.name, e.kind)
 }
@@ -256,7 +257,7 @@ func (p *tocParser) memberAt(off int64) uint32 {
 
 // add adds the file whose chunks have all been read.
 func (p *tocParser) add() error {
-	return p.all.add(text(p.file), entry{kind: tree.File, pieces: p.b.Pieces()})
+	return p.all.add(tree.Entry{Path: text(p.file), Kind: tree.File, Pieces: p.b.Pieces()})
 }
 
 // closed wants the file before to be complete.

@@ -62,6 +62,7 @@ type Builder struct {
 	members pages[member]
 	texts   texts // names and targets of links
 	index   index
+	queue   queue
 	count   int // of nodes that are there
 	used    int // bytes
 	isLarge bool
@@ -142,6 +143,7 @@ func (b *Builder) Reset() {
 func (b *Builder) Close() {
 	b.outside.giveBack()
 	b.index.outside.giveBack()
+	b.queue.outside.giveBack()
 	*b = Builder{}
 }
 

@@ -96,6 +96,7 @@ func TestABuilderHasALimit(t *testing.T) {
 		"replaced":    func(b *Builder, _ int) error { return b.Create("f", []Chunk{{Size: 1}}) },
 		"members":     func(b *Builder, i int) error { b.AddMember(0, int64(i), 1); return b.Create("f", nil) },
 		"and removed": func(b *Builder, i int) error { b.Clear("."); return b.Create(fmt.Sprint(i), nil) },
+		"waiting":     func(b *Builder, i int) error { return b.Wait(Entry{Path: fmt.Sprint(long, i)}) },
 		"elsewhere":   func(b *Builder, _ int) error { return b.Reserve(1000) },
 	} {
 		b := NewBuilder()
@@ -111,6 +112,41 @@ func TestABuilderHasALimit(t *testing.T) {
 			}
 			break
 		}
+	}
+}
+
+// TestWhatWaitsIsOfferedUntilItIsDone: in its order, and what is over is given
+// back.
+func TestWhatWaitsIsOfferedUntilItIsDone(t *testing.T) {
+	b := NewBuilder()
+	const entries = 10_000
+	for i := range entries {
+		if err := b.Wait(Entry{Path: fmt.Sprint(i), Target: "to", Kind: Symlink, Pieces: Pieces{uint32(i), 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range 3 {
+		next := round // of every third a round is done with
+		err := b.Waiting(func(e Entry) (bool, error) {
+			want := Entry{Path: fmt.Sprint(next), Target: "to", Kind: Symlink, Pieces: Pieces{uint32(next), 1}}
+			if e != want {
+				return false, fmt.Errorf("got %+v, want %+v", e, want)
+			}
+			done := next%3 == round
+			for next++; next%3 < round; next++ {
+			}
+			return done, nil
+		})
+		if err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+	}
+	err := b.Waiting(func(e Entry) (bool, error) { return true, fmt.Errorf("%s still waits", e.Path) })
+	if b.EndWaiting(); err != nil || b.used != 0 || len(b.queue.outside.taken) > 0 {
+		t.Errorf("in the end: %v, %d bytes, %d pages", err, b.used, len(b.queue.outside.taken))
+	}
+	if b.Wait(Entry{Path: strings.Repeat("p", MaxPath+1)}) == nil || b.Wait(Entry{Target: strings.Repeat("p", MaxPath+1)}) == nil {
+		t.Error("a path that nothing can have was taken")
 	}
 }
 
