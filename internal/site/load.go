@@ -148,8 +148,8 @@ func (l *Loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 		return nil, fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)
 	}
 	s := newSite(l.contents, repo, r, t)
-	// A document is on the disk when it is kept, for which nobody should wait.
 	l.keeping.Go(func() {
+		sleep(l.flights.ctx, keepDelay)
 		s.isKept.Store(l.keep(r, t))
 		if t.Len() > manyNodes {
 			debug.FreeOSMemory()
@@ -157,6 +157,11 @@ func (l *Loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 	})
 	return s, nil
 }
+
+// keepDelay is how long a new tree waits to be kept: whoever asked for it looks into
+// it now, and squeezing and writing it would take a processor from that. Which
+// version a tag has is written down a second later, too.
+const keepDelay = 200 * time.Millisecond
 
 // manyNodes is from how many nodes on the memory that making a tree took goes
 // back to the machine at once: some 500 bytes a node, which a daemon that has
