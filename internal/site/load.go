@@ -148,13 +148,9 @@ func (l *Loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 		return nil, fmt.Errorf("%s@%s: %w", repo, doc.Digest, err)
 	}
 	s := newSite(l.contents, repo, r, t)
-	l.keeping.Go(func() {
-		sleep(l.flights.ctx, keepDelay)
-		s.isKept.Store(l.keep(r, t))
-		if t.Len() > manyNodes {
-			debug.FreeOSMemory()
-		}
-	})
+	if l.store != nil {
+		l.keeping.Go(func() { l.keepBehind(s, r) })
+	}
 	return s, nil
 }
 
@@ -163,9 +159,19 @@ func (l *Loader) site(ctx context.Context, repo string, doc registry.Manifest) (
 // version a tag has is written down a second later, too.
 const keepDelay = 200 * time.Millisecond
 
-// manyNodes is from how many nodes on the memory that making a tree took goes
-// back to the machine at once: some 500 bytes a node, which a daemon that has
-// little else to do would hold for minutes.
+// keepBehind keeps what a new site is made of. A document is on the disk when it is
+// kept, for which nobody should wait.
+func (l *Loader) keepBehind(s *Site, r record) {
+	sleep(l.flights.ctx, keepDelay)
+	s.isKept.Store(l.keep(r, s.Tree))
+	if s.Tree.Len() > manyNodes {
+		debug.FreeOSMemory()
+	}
+}
+
+// manyNodes is from how many nodes on the memory that making and keeping a tree took
+// goes back to the machine at once: a daemon that has little else to do would hold
+// it for minutes.
 const manyNodes = 20_000
 
 // muchHeap is from what heap on, in bytes, the memory of an attempt that failed

@@ -62,9 +62,6 @@ func treeName(d digest.Digest) string {
 // of JSON, then the tree in zstd. Failing to is no harm but the time to do it
 // again.
 func (l *Loader) keep(r record, t *tree.Tree) bool {
-	if l.store == nil {
-		return false
-	}
 	head, err := json.Marshal(r)
 	if err == nil {
 		err = l.store.SaveDocument(treeName(r.Digest), squeeze(append(head, '\n'), t.Bytes()))

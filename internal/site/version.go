@@ -34,7 +34,6 @@ func ReadVersion(ctx context.Context, client *registry.Client, repo, reference s
 	}
 	l := &Loader{contents: &contents{registry: client}, maxIndex: maxOnce, large: make(chan struct{}, largeAtOnce)}
 	s, err := l.Load(ctx, repo, doc)
-	l.keeping.Wait()
 	if err != nil {
 		return Version{}, Promised(err)
 	}
