@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // pair is what two sides needed in turns: ours, and the limit beside it; and
@@ -18,6 +19,10 @@ type peer struct {
 	name    string
 	measure func() (float64, error)
 }
+
+// peerPatience is for how long a peer is measured: what takes it minutes where we
+// take a second is no closer after five runs.
+const peerPatience = 30 * time.Second
 
 // alternate measures both sides in turns, so that what else the machine does
 // meets both. Peers come afterwards: what some of them still do when their turn
@@ -40,7 +45,8 @@ func (b *bench) alternate(ours, limit func() (float64, error), peers ...peer) (p
 		slices.Reverse(sides) // so that neither always comes first
 	}
 	for _, other := range peers {
-		for range b.peerRuns {
+		begin := time.Now()
+		for n := 0; n < b.peerRuns && (n == 0 || time.Since(begin) < peerPatience); n++ {
 			v, err := other.measure()
 			if err != nil {
 				return p, fmt.Errorf("%s: %w", other.name, err)
