@@ -81,16 +81,20 @@ func TestNothingOfAFileIsKeptButItsBytes(t *testing.T) {
 	} {
 		file := d.path("modes/v1", name)
 		var st unix.Stat_t
-		must(t, unix.Stat(file, &st))
+		must(t, ignoringEINTR(func() error { return unix.Stat(file, &st) }))
 		if st.Mode != want || st.Uid != 0 || st.Gid != 0 {
 			t.Errorf("%s: got mode %o of user %d and group %d, want %o of root", name, st.Mode, st.Uid, st.Gid, want)
 		}
 		for _, attribute := range []string{"security.capability", "user.x", "trusted.overlay.opaque"} {
-			if n, err := unix.Getxattr(file, attribute, make([]byte, 100)); !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
+			n := 0
+			err := ignoringEINTR(func() (err error) { n, err = unix.Getxattr(file, attribute, make([]byte, 100)); return err })
+			if !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
 				t.Errorf("%s: attribute %s: got %d bytes, %v", name, attribute, n, err)
 			}
 		}
-		if n, err := unix.Listxattr(file, make([]byte, 1000)); n > 0 || err != nil && !errors.Is(err, unix.ENOTSUP) {
+		n := 0
+		err := ignoringEINTR(func() (err error) { n, err = unix.Listxattr(file, make([]byte, 1000)); return err })
+		if n > 0 || err != nil && !errors.Is(err, unix.ENOTSUP) {
 			t.Errorf("%s: attributes: got %d bytes, %v", name, n, err)
 		}
 	}
@@ -178,6 +182,16 @@ func endless(sent *atomic.Int64) fault {
 			if sent.Add(int64(n)); err != nil {
 				return
 			}
+		}
+	}
+}
+
+// ignoringEINTR calls again what was interrupted, as package os does: the runtime
+// sends its own threads signals, and a mount lets go of whoever is sent one.
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }
