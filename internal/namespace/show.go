@@ -55,7 +55,7 @@ func (l *Live) version(ctx context.Context, r ref, version pin, doc registry.Man
 	}
 	err = site.Promised(err)
 	l.bad.note(version, err)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // or else the process ends
 		slog.Error("a version cannot be shown", "event", "bad_version", "repo", r.repo, "tag", r.tag, "digest", doc.Digest, "err", err)
 	}
 	return s, err
