@@ -55,7 +55,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	b := &bench{ctx: ctx, masters: map[string]int{}, runs: 5, peerRuns: 5, load: 4 * time.Second}
+	b := &bench{ctx: ctx, masters: map[string]int{}, runs: 5, peerRuns: 5, load: 3 * time.Second}
 	flag.BoolVar(&b.short, "short", false, "smaller corpora and fewer runs")
 	flag.StringVar(&b.site, "site", "", "`folder` with a website to measure with in place of docs")
 	rows := flag.String("rows", "", "only rows whose name matches this `expression`")
