@@ -88,7 +88,11 @@ func TestAStormOfUnknownNames(t *testing.T) {
 	if limit := 2*max(p99(idle), p99(control)) + noise99; p99(busy) > limit {
 		t.Errorf("p99 of a known page in the storm: got %v, want less than %v", p99(busy), limit)
 	}
-	// A name that was turned away is found when the storm is over.
+	// A name that was turned away is told to be absent when the storm is over, and one
+	// that is there by then is found.
+	if url := web.url + "/my-app/zz-1/index.html"; !eventually(startLimit, func() bool { return fetch(t, url).status == http.StatusNotFound }) {
+		t.Errorf("%s: never 404 after the storm", url)
+	}
 	s.publish(t, reg.host, "zz-0", "v1")
 	waitFor(t, d.path("zz-0/v1/index.html"), s["index.html"])
 }
