@@ -248,3 +248,25 @@ func TestLookupsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestAReadIsAnsweredByOneWriteOrASplice(t *testing.T) {
+	w := newWorld(t)
+	w.Publish("my-app", "v1", map[string]string{"small": "x", "large": strings.Repeat("large ", 50_000)})
+	f := w.newFS()
+	for path, wantSplice := range map[string]bool{"my-app/v1/small": false, "my-app/v1/large": true, ".regfs/ready": false} {
+		e := lookup(t, f, strings.Split(path, "/")...)
+		readNode(t, f, e) // brings the bytes
+		result, status := f.Read(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: e.NodeId}}, make([]byte, 4096))
+		if status != fuse.OK {
+			t.Fatalf("%s: %v", path, status)
+		}
+		defer result.Done()
+		_, write := result.(interface {
+			Slices() ([][]byte, fuse.Status)
+		})
+		_, splice := result.(interface{ Seekable() (uintptr, int64, int) })
+		if write == wantSplice || splice != wantSplice {
+			t.Errorf("%s: got one write: %v, a splice: %v", path, write, splice)
+		}
+	}
+}
