@@ -116,7 +116,7 @@ func TestManyTagsShareABudget(t *testing.T) {
 	}
 	w.copyTag("app", "v0", names[1:]...)
 	l := w.open(t.TempDir(), 500*time.Millisecond)
-	l.questions.tags = newBudget(1000)
+	l.questions.tags = kind{newBudget(1000), newBudget(1000)}
 	for _, name := range names {
 		wantRead(t, l, "app", name, "f", "x")
 	}

@@ -29,17 +29,20 @@ const (
 	// long, however few workers it has.
 	patience      = 2 * answerBudget
 	patienceShare = 20
-	// maxBehind is how many questions are under way that nobody waits for: a
-	// registry that was busy is not to get a whole second's at once.
-	maxBehind = 4
+	// maxBehind is how many questions are under way that nobody waits for, and
+	// behindPace how long each takes at least: a second's questions at once would
+	// keep the processors, here and at the registry, from visitors.
+	maxBehind  = 4
+	behindPace = maxBehind * time.Second / (repositoryQuestions + tagQuestions)
 )
 
 // questions bounds how often the registry is asked for names of which nothing
 // is known, and how long the answers are waited for. Known tags have a budget of
 // their own and are never held up by it.
 type questions struct {
-	repositories, tags *budget
+	repositories, tags kind
 	behind             chan struct{} // slots for questions that nobody waits for
+	met                met
 	now                func() time.Time
 
 	mu     sync.Mutex
@@ -49,25 +52,50 @@ type questions struct {
 	at     time.Time     // when spent was reckoned last
 }
 
+// kind is of names that have a budget together.
+type kind struct {
+	asked     *budget
+	strangers *budget // names that come up in a storm: of more than are asked for it goes on
+}
+
 func newQuestions() *questions {
+	newKind := func(perSecond int) kind { return kind{newBudget(perSecond), newBudget(perSecond)} }
 	return &questions{
-		repositories: newBudget(repositoryQuestions), tags: newBudget(tagQuestions),
+		repositories: newKind(repositoryQuestions), tags: newKind(tagQuestions),
 		behind: make(chan struct{}, maxBehind), now: time.Now,
 	}
 }
 
-// budget is that of names below a repository that is known, or of others.
-func (q *questions) budget(known bool) *budget {
+// kind is that of names below a repository that is known, or of others.
+func (q *questions) kind(known bool) kind {
 	if known {
 		return q.tags
 	}
 	return q.repositories
 }
 
+// storms tells whether more names come up than are asked for.
+func (k kind) storms() bool { return k.asked.refused(stormAge) || k.strangers.refused(stormAge) }
+
+// isStranger tells whether a name comes up for the first time in a storm. Few of
+// these ever come up again: who makes up names, each another, is not to have the
+// registry asked for any.
+func (q *questions) isStranger(known bool, key string) bool {
+	k := q.kind(known)
+	if !k.storms() {
+		return false
+	}
+	back, first := q.met.meet(key, q.now())
+	if first {
+		k.strangers.take() // if there are too many it storms on
+	}
+	return !back
+}
+
 // enter tells whether the answer to a question may be waited for; leave says that
 // it was.
 func (q *questions) enter(known bool) (leave func(), ok bool) {
-	if q.budget(known).refused(stormAge) {
+	if q.kind(known).storms() {
 		return nil, false
 	}
 	q.mu.Lock()
@@ -94,31 +122,48 @@ func (q *questions) reckon() (now time.Time) {
 // inquire has work ask the registry about an unknown name below a repository that
 // is known, or another, once at a time for each key, and waits for the answer. Where
 // it may not, the question is asked all the same, behind: work keeps what it learns,
-// for whoever comes back. The error then is ErrBusy.
+// for whoever comes back. In a storm it is asked only for who came back already. The
+// error then is ErrBusy.
 func (l *Live) inquire(ctx context.Context, known bool, key string, work func(context.Context) (any, error)) (any, error) {
 	if err := l.health.Check(); err != nil {
 		return nil, err // why it is away says more than that there is no time
+	}
+	if l.questions.isStranger(known, key) {
+		l.questions.turnAway()
+		return nil, ErrBusy
 	}
 	if leave, ok := l.questions.enter(known); ok {
 		defer leave()
 		return l.loader.Do(ctx, key, work)
 	}
+	l.inquireBehind(key, work)
+	return nil, ErrBusy
+}
+
+// inquireBehind has work ask the registry for nobody who waits, if not too much of
+// that is under way already.
+func (l *Live) inquireBehind(key string, work func(context.Context) (any, error)) {
 	select {
 	case l.questions.behind <- struct{}{}:
-		l.behind(func() {
-			defer func() { <-l.questions.behind }()
-			_, _ = l.loader.Do(l.ctx, key, work) // what it says was kept
-		})
 	default:
 		l.questions.turnAway()
+		return
 	}
-	return nil, ErrBusy
+	l.behind(func() {
+		defer func() { <-l.questions.behind }()
+		pace := time.After(behindPace)
+		_, _ = l.loader.Do(l.ctx, key, work) // what it says was kept
+		select {
+		case <-pace:
+		case <-l.ctx.Done():
+		}
+	})
 }
 
 // admit takes one question out of the budget, of names below a repository that
 // is known or of others. The error is ErrBusy.
 func (q *questions) admit(known bool) error {
-	if q.budget(known).take() {
+	if q.kind(known).asked.take() {
 		return nil
 	}
 	q.turnAway()
