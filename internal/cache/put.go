@@ -61,11 +61,22 @@ func (s *Store) putLarge(k Key, data []byte) error {
 
 func (s *Store) putRecord(k Key, data []byte) error {
 	need := int64(recordHeader + len(data))
+	return s.taking(need, func() error { return s.segments.append(k, data, s.now(), nil) })
+}
+
+// putRecords is for records that lie one after another in b.
+func (s *Store) putRecords(b []byte, entries []entry) error {
+	return s.taking(int64(len(b)), func() error { return s.segments.appendAll(b, entries, s.now()) })
+}
+
+// taking takes room for records while they are appended, which counts what it
+// writes.
+func (s *Store) taking(need int64, appended func() error) error {
 	if err := s.take(need); err != nil {
 		return err
 	}
-	defer s.usage.release(need) // append counts what it writes
-	return s.segments.append(k, data, s.now(), nil)
+	defer s.usage.release(need)
+	return appended()
 }
 
 func (s *Store) putFile(k Key, data []byte) error {

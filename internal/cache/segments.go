@@ -134,26 +134,42 @@ func (g *segments) append(k Key, data []byte, used time.Time, going *segment) er
 	if _, at, err := g.find(k); err == nil && at != going {
 		return nil
 	}
-	s, err := g.writable(int64(recordHeader + len(data)))
-	if err != nil {
-		return err
-	}
 	b := records.Get().(*[]byte)
 	defer records.Put(b)
 	putHeader(*b, k, len(data))
 	n := recordHeader + copy((*b)[recordHeader:], data)
-	if _, err := s.file.WriteAt((*b)[:n], s.end); err != nil {
+	return g.place((*b)[:n], []entry{{k, recordHeader, uint32(len(data))}}, used)
+}
+
+// appendAll writes records that lie one after another in b, by one write; the
+// offsets of their entries are in b. A content that came another way meanwhile is
+// there twice, for as long as the segment is.
+func (g *segments) appendAll(b []byte, entries []entry, used time.Time) error {
+	g.write.Lock()
+	defer g.write.Unlock()
+	return g.place(b, entries, used)
+}
+
+// place is appendAll with write held.
+func (g *segments) place(b []byte, entries []entry, used time.Time) error {
+	s, err := g.writable(int64(len(b)))
+	if err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(b, s.end); err != nil {
 		_ = s.file.Truncate(s.end) // else the next record covers it
 		return err
 	}
-	e := entry{k, uint32(s.end) + recordHeader, uint32(len(data))}
-	s.entries = append(s.entries, e)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for _, e := range entries {
+		e.offset += uint32(s.end)
+		s.entries = append(s.entries, e)
+		g.index[e.key] = record{s.number, e.offset, e.size, seconds(used)}
+	}
 	s.written = max(s.written, used.Unix())
-	s.end = e.end()
+	s.end += int64(len(b))
 	g.grow(s, s.end)
-	g.index[k] = record{s.number, e.offset, e.size, seconds(used)}
 	return nil
 }
 

@@ -110,11 +110,10 @@ func (u *unpacking) finish() {
 // unpack keeps the content of one member. What the store has no room for it
 // holds for a moment, for who waits; and it says so itself.
 func (s *Site) unpack(m tree.Member, r io.Reader) error {
+	batch := s.content.store.Batch()
 	var lost error
 	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
-		if err := s.content.store.PutVerified(sum, data); err != nil && !s.content.store.Has(sum, int64(len(data))) {
-			lost = err
-		}
+		lost = errors.Join(lost, batch.PutVerified(sum, data))
 	})
-	return errors.Join(err, lost)
+	return errors.Join(err, lost, batch.Close())
 }
