@@ -41,6 +41,7 @@ func (s *Site) blobPlace(number uint32) place { return place{s.repo, s.blob(numb
 // call is a member that is being fetched. done is closed when it has ended, err
 // is then how.
 type call struct {
+	run  *run // that began it
 	done chan struct{}
 	err  error
 }
@@ -54,6 +55,9 @@ type fetches struct {
 	// unpackers bounds how many members are unpacked beside their transfers: one
 	// for each processor.
 	unpackers chan struct{}
+	// behind bounds, of those, the ones that nobody waits for yet: one processor
+	// is left to who reads what is here.
+	behind chan struct{}
 
 	waiting atomic.Int32 // who wait for bytes right now
 	failed  failures
@@ -70,8 +74,10 @@ type queue struct {
 }
 
 func newFetches(ctx context.Context) *fetches {
+	processors := runtime.GOMAXPROCS(0)
 	return &fetches{
-		ctx: ctx, slots: make(chan struct{}, requestsAtOnce), unpackers: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		ctx: ctx, slots: make(chan struct{}, requestsAtOnce),
+		unpackers: make(chan struct{}, processors), behind: make(chan struct{}, max(1, processors-1)),
 		calls: map[place]*call{}, blobs: map[digest.Digest]*queue{}, failed: failures{now: time.Now},
 	}
 }
@@ -84,7 +90,15 @@ type run struct {
 	calls []*call // of the members from first on; nil where somebody else fetches it
 	whole bool    // by a GET of all of the blob
 
+	turn, after turn // its own and that of the one before it, if it is ahead of a reader
+	wantOnce    sync.Once
+	wanted      chan struct{} // closed when somebody waits for it
+
 	doubted *registry.Body // what a mirror sent before, if that is why
+}
+
+func newRun(s *Site, layer int, first uint32) *run {
+	return &run{site: s, layer: layer, first: first, wanted: make(chan struct{})}
 }
 
 // fetch brings the chunks of a member into the store, and those of the members
@@ -97,6 +111,7 @@ func (s *Site) fetch(ctx context.Context, number uint32) error {
 		return Promised(err)
 	}
 	c := s.claim(number)
+	c.run.want()
 	s.content.fetches.waiting.Add(1)
 	defer s.content.fetches.waiting.Add(-1)
 	select {
@@ -149,7 +164,7 @@ func (s *Site) claim(number uint32) *call {
 // runFor registers what is to be fetched for a member: it alone, or its layer.
 func (s *Site) runFor(number uint32) *run {
 	layer := s.Tree.Member(number).Layer
-	r, end := &run{site: s, layer: layer, first: number}, number+1
+	r, end := newRun(s, layer, number), number+1
 	if p := s.planOf(layer); p.whole {
 		r.first, end, r.whole = p.first, p.first+p.count, true
 	}
@@ -175,7 +190,7 @@ func (f *fetches) register(r *run, end uint32) {
 			r.calls = append(r.calls, nil)
 			continue
 		}
-		c := &call{done: make(chan struct{})}
+		c := &call{run: r, done: make(chan struct{})}
 		f.calls[key] = c
 		r.calls = append(r.calls, c)
 	}
@@ -236,6 +251,17 @@ func (f *fetches) enter(ctx context.Context, blob digest.Digest) (leave func(), 
 	return func() { <-f.slots; <-q.slots; gone() }, nil
 }
 
+// unpacker waits for a processor to unpack on.
+func (f *fetches) unpacker(ahead bool) (leave func()) {
+	if !ahead {
+		f.unpackers <- struct{}{}
+		return func() { <-f.unpackers }
+	}
+	f.behind <- struct{}{}
+	f.unpackers <- struct{}{}
+	return func() { <-f.unpackers; <-f.behind }
+}
+
 // do fetches the members of a run; each can be used as soon as it has come.
 func (r *run) do() {
 	f := r.site.content.fetches
@@ -270,7 +296,7 @@ func (r *run) remember(err error) {
 
 func (r *run) transfer(ctx context.Context) error {
 	l := r.site.layers[r.layer]
-	leave, err := r.site.content.fetches.enter(ctx, l.Digest)
+	leave, err := r.enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -283,6 +309,9 @@ func (r *run) transfer(ctx context.Context) error {
 		return err
 	}
 	defer body.Close()
+	if err := r.await(ctx, r.after.read); err != nil {
+		return err
+	}
 	return r.unpack(body)
 }
 
@@ -333,7 +362,8 @@ func (r *run) again(index int, doubted *registry.Body) {
 	if r.calls[index] == nil {
 		return
 	}
-	next := &run{site: r.site, layer: r.layer, first: r.first + uint32(index), calls: []*call{r.calls[index]}, doubted: doubted}
+	next := newRun(r.site, r.layer, r.first+uint32(index))
+	next.calls, next.doubted = []*call{r.calls[index]}, doubted
 	r.calls[index] = nil // and so does not end here
 	go next.do()
 }

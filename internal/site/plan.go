@@ -12,14 +12,6 @@ const (
 	// by one GET: below it, the round trips of single ranges cost more than the
 	// bytes they save.
 	wholeBlob = 16 << 20
-	// firstWindow and lastWindow are how much is fetched ahead of somebody who
-	// reads one member after the other: it doubles with every step, up to what
-	// a gigabit line brings in a tenth of a second.
-	firstWindow = 128 << 10
-	lastWindow  = 8 << 20
-	// stepsInARow is after how many steps that is believed. Two neighbours are
-	// read one after the other by chance.
-	stepsInARow = 2
 	// inUse is how many fetches on demand make a version one that is in use, of
 	// which the rest is fetched behind. A page with its assets takes a handful,
 	// somebody who reads about a handful of pages more.
@@ -38,10 +30,12 @@ type plan struct {
 	decide       sync.Once
 	whole        bool // by one GET of the blob
 
-	mu    sync.Mutex
-	last  uint32 // the member that was read last
-	steps int    // how many were read in a row before it
-	ahead uint32 // the member up to which it has been fetched ahead
+	mu      sync.Mutex
+	last    uint32 // the member that was read last
+	steps   int    // how many were read in a row before it
+	ahead   uint32 // the member up to which it has been fetched ahead
+	windows int    // requests under way that nobody asked for yet
+	turn    turn   // of the latest of them
 }
 
 // planOf decides, once, how the layer's content is fetched: by one GET if it is
@@ -80,53 +74,6 @@ func (s *Site) isLarge(m tree.Member) bool {
 	return m.Size > largeMember || m.Count > 0 && s.Tree.Chunk(m.First).Offset > 0
 }
 
-// follow notes that a member is read, and fetches ahead of a reader who goes
-// through the layer.
-func (s *Site) follow(number uint32) {
-	p := &s.plans[s.Tree.Member(number).Layer]
-	p.mu.Lock()
-	from, to := number+1, number+1
-	if p.step(number) {
-		from, to = s.nextWindow(p, number)
-	}
-	p.mu.Unlock()
-	s.fetchMissing(from, to, func(r *run) error { go r.do(); return nil })
-}
-
-// step takes one step of a reader. It tells whether the reader goes through the
-// layer, one member after the other.
-func (p *plan) step(number uint32) bool {
-	switch number {
-	case p.last:
-		return false
-	case p.last + 1:
-		p.steps++
-	default:
-		p.steps, p.ahead = 0, 0
-	}
-	p.last = number
-	return p.steps >= stepsInARow
-}
-
-// nextWindow gives the members, from..to-1, that should be fetched ahead now: as
-// many as fill the window, once half of it has been read.
-func (s *Site) nextWindow(p *plan, number uint32) (from, to uint32) {
-	window := int64(firstWindow)
-	for range min(p.steps-stepsInARow, 10) {
-		window = min(2*window, lastWindow)
-	}
-	begin := s.Tree.Member(number).Offset
-	end := p.first + p.count
-	from = max(number+1, p.ahead)
-	if from >= end || s.Tree.Member(from).Offset-begin > window/2 {
-		return from, from
-	}
-	for to = from; to < end && s.Tree.Member(to).Offset-begin < window; to++ {
-	}
-	p.ahead = to
-	return from, to
-}
-
 // fetchMissing makes runs of the members from..to-1 that are neither here nor
 // large nor under way, and hands them to do, one after another, until it fails.
 func (s *Site) fetchMissing(from, to uint32, do func(*run) error) {
@@ -140,7 +87,7 @@ func (s *Site) fetchMissing(from, to uint32, do func(*run) error) {
 			from++
 			continue
 		}
-		r := &run{site: s, layer: s.Tree.Member(from).Layer, first: from}
+		r := newRun(s, s.Tree.Member(from).Layer, from)
 		s.content.fetches.register(r, end)
 		if s.trim(r); len(r.calls) > 0 && do(r) != nil {
 			return

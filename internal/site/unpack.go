@@ -49,11 +49,10 @@ func (u *unpacking) takeBeside(i uint32, m tree.Member) error {
 		members.Put(b)
 		return err
 	}
-	slots := u.run.site.content.fetches.unpackers
-	slots <- struct{}{}
+	leave := u.run.site.content.fetches.unpacker(u.run.isAhead())
 	u.pending.Go(func() {
 		u.end(i, u.run.site.unpack(m, bytes.NewReader((*b)[:m.Size])))
-		<-slots
+		leave()
 		members.Put(b)
 	})
 	return nil
