@@ -127,7 +127,7 @@ func prepare(point string) (string, error) {
 // live ones.
 func replaceDead(point string) error {
 	for {
-		state, err := StateOf(point)
+		state, err := stateWithin(point, giveUpWait)
 		if err != nil || state == NotMounted {
 			return err
 		}

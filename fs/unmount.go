@@ -27,16 +27,25 @@ const (
 	NotMounted State = iota
 	Alive
 	Dead // the mount is there, its daemon is gone
-	Hung // the mount is there, and its daemon has not answered for answerWait
+	Hung // the mount is there, and its daemon does not answer
 )
 
-// answerWait is how long StateOf waits for a daemon to say that it lives, which
-// takes one that works microseconds. A machine that is busy beyond all measure
-// must not make a mount look hung that is not: who finds it so takes it away.
-const answerWait = 3 * time.Second
+// A daemon that works says that it lives within microseconds. lookWait is how long
+// who only wants to know waits for that. Who finds it hung and takes the mount away
+// from its visitors waits for giveUpWait: a daemon answers nothing for seconds also
+// while its machine swaps, is moved to another or makes a snapshot, and when a group
+// of processes has used up its share. As long as a request of a visitor may take is
+// long enough to tell that nobody is served.
+const (
+	lookWait   = 3 * time.Second
+	giveUpWait = 10 * time.Second
+)
 
 // StateOf tells whether a file system of ours is mounted at point, and served.
-func StateOf(point string) (State, error) {
+func StateOf(point string) (State, error) { return stateWithin(point, lookWait) }
+
+// stateWithin is StateOf for who calls hung what has not answered after wait.
+func stateWithin(point string, wait time.Duration) (State, error) {
 	if _, ours, err := mounted(point); err != nil || !ours {
 		return NotMounted, err
 	}
@@ -50,7 +59,7 @@ func StateOf(point string) (State, error) {
 		if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
 			return Dead, nil
 		}
-	case <-time.After(answerWait):
+	case <-time.After(wait):
 		return Hung, nil
 	}
 	return Alive, nil
@@ -62,7 +71,7 @@ func StateOf(point string) (State, error) {
 // waits for a daemon that hangs hears an error, and keeps nothing. Errors are also
 // ErrNotMounted, and those of the kernel.
 func Unmount(point string, lazy bool) error {
-	state, err := StateOf(point)
+	state, err := stateWithin(point, giveUpWait)
 	if err != nil {
 		return err
 	}

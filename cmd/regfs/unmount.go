@@ -15,7 +15,7 @@ func unmountCommand() *cobra.Command {
 		Use:   "unmount MOUNTPOINT",
 		Short: "End a mount, also one whose daemon is gone",
 		Long: `Unmount ends a mount. One whose daemon is gone is taken away, and so is one whose
-daemon has not answered for three seconds: whoever waits for it hears an error.`,
+daemon has not answered for ten seconds: whoever waits for it hears an error.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			err := fs.Unmount(args[0], lazy)

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,6 +79,7 @@ func TestAHungDaemonIsGivenUpOn(t *testing.T) {
 	defer cases.Wait()
 	for name, try := range map[string]func(*testing.T, *daemon, site, <-chan error){
 		"unmount": tryUnmountOfHung, "mount": tryMountOverHung, "the control file system": tryControlOfHung,
+		"mount over one that wakes up": tryMountOverSlow,
 	} {
 		cases.Go(func() {
 			t.Run(name, func(t *testing.T) {
@@ -108,6 +111,28 @@ func tryMountOverHung(t *testing.T, d *daemon, s site, freed <-chan error) {
 	wantAwakeAndGone(t, hung)
 	wantMounted(t, &next)
 	wantSite(t, next.path("my-app/v1"), s)
+}
+
+// slowDaemon is for how long a daemon may stand still that is not given up on: on a
+// machine that swaps, say.
+const slowDaemon = 5 * time.Second
+
+// tryMountOverSlow: a daemon that answers after all keeps its mount.
+func tryMountOverSlow(t *testing.T, d *daemon, s site, waiting <-chan error) {
+	second := exec.Command(command(t, "regfs"), "mount", d.dir, "--registry", d.host, "--cache", newDir(t), "--listen=")
+	var said bytes.Buffer
+	second.Stderr = &said
+	must(t, second.Start())
+	time.Sleep(slowDaemon)
+	must(t, d.cmd.Process.Signal(syscall.SIGCONT))
+	if err := second.Wait(); err == nil || !strings.Contains(said.String(), "mount already") {
+		t.Errorf("mount over a slow daemon's: got %v, %q; want that it is a mount already", err, said.String())
+	}
+	if err := <-waiting; !os.IsNotExist(err) {
+		t.Errorf("who waited for a slow daemon: got %v, want that there is no such file", err)
+	}
+	wantMounted(t, d)
+	waitFor(t, d.path("my-app/v1/index.html"), s["index.html"])
 }
 
 // tryControlOfHung: who may not unmount, as in a container, frees those that wait by
