@@ -9,12 +9,13 @@ import (
 // layer most often fits, and the largest content that goes into a segment does.
 const batchSize = verifyWhole + 16<<10
 
-// Batch keeps contents that come together: many small ones by one write. It is
-// for one goroutine, and must be closed.
+// Batch keeps contents that come together: many small ones by one write, with
+// their marks if it is a shelf's. It is for one goroutine, and must be closed.
 type Batch struct {
 	s       *Store
-	b       []byte  // records, one after another
-	entries []entry // of the records; their offsets are in b
+	mark    func(Key) Key // nil for contents that are put on no shelf
+	b       []byte        // records, one after another
+	entries []usedEntry   // of the records; their offsets are in b
 }
 
 // batches are used again: each has its memory.
@@ -27,38 +28,49 @@ func (s *Store) Batch() *Batch {
 	return b
 }
 
+// Batch begins a batch of what is put on the shelf.
+func (h Shelf) Batch() *Batch {
+	b := h.store.Batch()
+	b.mark = h.Mark
+	return b
+}
+
 // PutVerified keeps data as the content k, with which the caller has just
 // compared it, at the latest when the batch is closed. An error says that some
 // content of the batch cannot be read: what there is no room for can be, for a
 // moment.
 func (b *Batch) PutVerified(k Key, data []byte) error {
-	if int64(len(data)) > b.s.small {
-		return b.s.putOrHold(k, data)
-	}
-	if r, _, err := b.s.segments.find(k); err == nil {
-		b.s.touchRecord(k, r)
-		return nil
-	}
 	var err error
-	if n := len(b.b) + recordHeader + len(data); n > batchSize || int64(n) > b.s.segments.max {
-		err = b.flush()
+	switch {
+	case int64(len(data)) > b.s.small:
+		err = b.s.putOrHold(freshRecord{key: k, data: data})
+	case !b.s.touched(k):
+		err = b.add(k, data)
 	}
-	b.add(k, data)
+	if b.mark == nil {
+		return err
+	}
+	if m := b.mark(k); b.s.touchMark(m) != nil {
+		err = errors.Join(err, b.add(m, nil))
+	}
 	return err
 }
 
-func (b *Batch) add(k Key, data []byte) {
-	at := len(b.b)
-	b.b = append(b.b, make([]byte, recordHeader)...)
-	putHeader(b.b[at:], k, len(data))
-	b.b = append(b.b, data...)
-	b.entries = append(b.entries, entry{k, uint32(at + recordHeader), uint32(len(data))})
+// add gathers a record. It writes those before where they are enough.
+func (b *Batch) add(k Key, data []byte) (lost error) {
+	if n := len(b.b) + recordHeader + len(data); n > batchSize || int64(n) > b.s.segments.max {
+		lost = b.flush()
+	}
+	r := freshRecord{k, data, seconds(b.s.now())}
+	b.b = appendRecord(b.b, r)
+	b.entries = append(b.entries, usedEntry{entry{k, uint32(len(b.b) - len(data)), uint32(len(data))}, r.used})
+	return lost
 }
 
 // Close keeps what was gathered. The batch cannot be used afterwards.
 func (b *Batch) Close() error {
 	err := b.flush()
-	b.s = nil
+	b.s, b.mark = nil, nil
 	batches.Put(b)
 	return err
 }
@@ -66,19 +78,19 @@ func (b *Batch) Close() error {
 // flush writes what was gathered. Where there is no room for all of it, there may
 // be for some.
 func (b *Batch) flush() (lost error) {
-	if len(b.entries) > 0 && b.s.putRecords(b.b, b.entries) != nil {
+	if len(b.entries) > 0 && b.s.putAll(b.b, b.entries) != nil {
 		for _, e := range b.entries {
-			lost = errors.Join(lost, b.s.putOrHold(e.key, b.b[e.offset:e.end()]))
+			lost = errors.Join(lost, b.s.putOrHold(freshRecord{e.key, b.b[e.offset:e.end()], e.used}))
 		}
 	}
 	b.b, b.entries = b.b[:0], b.entries[:0]
 	return lost
 }
 
-// putOrHold is PutVerified for who does not mind where the content is.
-func (s *Store) putOrHold(k Key, data []byte) error {
-	err := s.PutVerified(k, data)
-	if err != nil && s.Has(k, int64(len(data))) {
+// putOrHold keeps a content or mark for who does not mind where it is.
+func (s *Store) putOrHold(r freshRecord) error {
+	err := s.PutVerified(r.key, r.data)
+	if err != nil && s.Has(r.key, int64(len(r.data))) {
 		return nil
 	}
 	return err

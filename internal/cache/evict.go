@@ -172,12 +172,13 @@ func (s *Store) count(ctx context.Context) (*ages, bool) {
 // returns how many bytes there were.
 func (s *Store) evict(ctx context.Context, a *ages, excess int64) (freed int64) {
 	oldest, rest := a.cut(excess)
+	since := a.began(oldest)
 	for _, v := range a.segments {
 		age := a.index(content{modified: v.used})
 		if age < oldest || age == oldest && rest <= 0 || ctx.Err() != nil {
 			break
 		}
-		n := s.evictSegment(ctx, v)
+		n := s.evictSegment(ctx, v, since)
 		freed += n
 		if age == oldest {
 			rest -= n
@@ -239,4 +240,14 @@ func (a *ages) cut(excess int64) (oldest int, rest int64) {
 		excess -= a.bytes[i]
 	}
 	return -1, 0
+}
+
+// began is since when contents have an index up to i, or were used right now.
+func (a *ages) began(i int) time.Time {
+	shift := max(0, i/64-1)
+	if shift > 32 {
+		return time.Time{} // before there were computers
+	}
+	ms := (int64(i-shift*64) + 1) << shift
+	return a.now.Add(-max(time.Duration(ms)*time.Millisecond, 2*recentWindow))
 }

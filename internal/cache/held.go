@@ -11,18 +11,20 @@ import (
 const (
 	// heldBytes bounds what is held in memory of contents that found no room on
 	// the disk: some pages with all that belongs to them, or eight chunks of
-	// large files.
-	heldBytes = 32 << 20
+	// large files and their marks.
+	heldBytes = 32<<20 + 64<<10
 	// heldFor is for how long after its last use: whoever waited has read it by
 	// then, and so have those who came right behind.
 	heldFor = 30 * time.Second
 	// problemFor is for how long after the last content that found no room the
 	// cache says that something is wrong.
 	problemFor = time.Minute
+	// heldEach is what each takes beside its data, in bytes: marks have none.
+	heldEach = 256
 )
 
-// held are contents that the disk did not take. They were verified when they
-// were put, and serve who waits for them while the disk is full, read-only or
+// held are contents and marks that the disk did not take. They were verified when
+// they were put, and serve who waits for them while the disk is full, read-only or
 // broken.
 type held struct {
 	mu    sync.Mutex // guards all below
@@ -39,6 +41,8 @@ type heldContent struct {
 	used time.Time
 }
 
+func (c *heldContent) size() int64 { return heldEach + int64(len(c.data)) }
+
 func (h *held) init() {
 	h.order, h.keys = list.New(), map[Key]*list.Element{}
 }
@@ -48,14 +52,15 @@ func (h *held) add(k Key, data []byte, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.expire(now)
-	if h.keys[k] != nil || int64(len(data)) > heldBytes {
+	c := &heldContent{k, append([]byte(nil), data...), now}
+	if h.keys[k] != nil || c.size() > heldBytes {
 		return
 	}
-	for h.bytes+int64(len(data)) > heldBytes {
+	for h.bytes+c.size() > heldBytes {
 		h.drop(h.order.Back())
 	}
-	h.keys[k] = h.order.PushFront(&heldContent{k, append([]byte(nil), data...), now})
-	h.bytes += int64(len(data))
+	h.keys[k] = h.order.PushFront(c)
+	h.bytes += c.size()
 }
 
 // get is the content k, which must not be changed, if it is held.
@@ -82,7 +87,7 @@ func (h *held) expire(now time.Time) {
 func (h *held) drop(e *list.Element) {
 	c := h.order.Remove(e).(*heldContent)
 	delete(h.keys, c.key)
-	h.bytes -= int64(len(c.data))
+	h.bytes -= c.size()
 }
 
 // failed notes why something was not kept.

@@ -27,20 +27,51 @@ func (s *Store) Put(k Key, data []byte) error {
 }
 
 // PutVerified is Put for who has just compared the data with k.
-func (s *Store) PutVerified(k Key, data []byte) error {
-	if r, _, err := s.segments.find(k); err == nil {
-		s.touchRecord(k, r)
+func (s *Store) PutVerified(k Key, data []byte) error { return s.put(k, data, nil) }
+
+// put keeps a content, and the mark that goes with it if there is one. What finds
+// no room is held for a moment.
+func (s *Store) put(k Key, data []byte, mark *Key) error {
+	there, err := s.keep(k, data, mark)
+	if err == nil {
 		return nil
 	}
-	put := s.putLarge
-	if int64(len(data)) <= s.small {
-		put = s.putRecord
-	}
-	if err := put(k, data); err != nil {
+	if !there {
 		s.held.add(k, data, s.now())
-		return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
 	}
-	return nil
+	if mark != nil {
+		s.held.add(*mark, nil, s.now())
+	}
+	return s.noRoom(fmt.Errorf("content %s: %w", short(k), err))
+}
+
+// keep puts on the disk what is not there of a content and its mark, with one
+// write if it is small. It tells whether the content is there.
+func (s *Store) keep(k Key, data []byte, mark *Key) (there bool, err error) {
+	fresh, now := make([]freshRecord, 0, 2), seconds(s.now())
+	switch small := int64(len(data)) <= s.small; {
+	case s.touched(k):
+	case small:
+		fresh = append(fresh, freshRecord{k, data, now})
+	default:
+		if err := s.putLarge(k, data); err != nil {
+			return false, err
+		}
+	}
+	there = len(fresh) == 0
+	if mark != nil && s.touchMark(*mark) != nil {
+		fresh = append(fresh, freshRecord{*mark, nil, now})
+	}
+	return there, s.putRecords(fresh)
+}
+
+// touched notes that a content is used, if it is in a segment.
+func (s *Store) touched(k Key) bool {
+	r, _, err := s.segments.find(k)
+	if err == nil {
+		s.touchRecord(k, r)
+	}
+	return err == nil
 }
 
 // putLarge keeps a content as a file, unless it is there.
@@ -59,14 +90,20 @@ func (s *Store) putLarge(k Key, data []byte) error {
 	return nil
 }
 
-func (s *Store) putRecord(k Key, data []byte) error {
-	need := int64(recordHeader + len(data))
-	return s.taking(need, func() error { return s.segments.append(k, data, s.now(), nil) })
+func (s *Store) putRecords(fresh []freshRecord) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	var need int64
+	for _, r := range fresh {
+		need += r.size()
+	}
+	return s.taking(need, func() error { return s.segments.append(fresh, nil) })
 }
 
-// putRecords is for records that lie one after another in b.
-func (s *Store) putRecords(b []byte, entries []entry) error {
-	return s.taking(int64(len(b)), func() error { return s.segments.appendAll(b, entries, s.now()) })
+// putAll is putRecords for records that lie one after another in b.
+func (s *Store) putAll(b []byte, entries []usedEntry) error {
+	return s.taking(int64(len(b)), func() error { return s.segments.appendAll(b, entries) })
 }
 
 // taking takes room for records while they are appended, which counts what it

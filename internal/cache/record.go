@@ -11,12 +11,13 @@ import (
 //
 //	magic    "rseg"                                4 bytes
 //	length   of the content, little endian         4 bytes
-//	key      SHA-256 of the content               32 bytes
+//	key      SHA-256 of the content, or a mark's  32 bytes
 //	checksum CRC-32C of all before, little endian  4 bytes
 //	content
 //
 // The checksum only finds where the records end, at a tail that was torn by a
-// crash for one; the content answers to its key, with every read.
+// crash for one; the content answers to its key, with every read. A record of
+// length 0 is a mark, whose key is the complement of a SHA-256; see shelf.go.
 const (
 	recordMagic  = "rseg"
 	recordHeader = 4 + 4 + 32 + 4
@@ -46,11 +47,14 @@ type entry struct {
 
 func (e entry) end() int64 { return int64(e.offset) + int64(e.size) }
 
-func putHeader(b []byte, k Key, size int) {
-	copy(b, recordMagic)
-	binary.LittleEndian.PutUint32(b[4:], uint32(size))
-	copy(b[8:], k[:])
-	binary.LittleEndian.PutUint32(b[40:], crc32.Checksum(b[:40], castagnoli))
+// appendRecord appends a record to b.
+func appendRecord(b []byte, r freshRecord) []byte {
+	header := len(b)
+	b = append(b, recordMagic...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.data)))
+	b = append(b, r.key[:]...)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[header:], castagnoli))
+	return append(b, r.data...)
 }
 
 // parseHeader is the entry of a record at offset at.

@@ -27,8 +27,8 @@ func segmentSize(limit int64) int64 {
 	return min(max(segmentMax, limit/(8*segmentParts)), segmentLimit)
 }
 
-// segments are the small contents: all segments of the folder and an index of
-// them in memory, 48 bytes a content.
+// segments are the small contents and the marks: all segments of the folder and
+// an index of them in memory, 48 bytes each.
 type segments struct {
 	dir     *folder
 	scratch *scratch
@@ -44,6 +44,7 @@ type segments struct {
 	mu       sync.RWMutex // guards all below
 	closed   bool
 	index    map[Key]record
+	marks    int64 // of the records in index
 	byNumber map[uint32]*segment
 	last     uint32
 }
@@ -53,6 +54,9 @@ type record struct {
 	segment, offset, size uint32
 	used                  uint32 // seconds since 1970
 }
+
+// isMark tells a mark from a content.
+func (r record) isMark() bool { return r.size == 0 }
 
 func newSegments(d *folder, s *scratch, u *usage, limit int64) (*segments, error) {
 	if err := own(d.root, segmentsDir); err != nil {
@@ -90,7 +94,7 @@ func (g *segments) has(k Key) bool {
 func (g *segments) count() int64 {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return int64(len(g.index))
+	return int64(len(g.index)) - g.marks
 }
 
 // touch notes that k was used. The segment's modification time, which is what
@@ -122,36 +126,51 @@ func (g *segments) forget(k Key, r record) bool {
 	if !ok || at.segment != r.segment || at.offset != r.offset {
 		return false
 	}
-	delete(g.index, k)
+	g.delete(k)
 	return true
 }
 
-// append writes a record, unless k is there already, in another segment than
-// the one that is about to go.
-func (g *segments) append(k Key, data []byte, used time.Time, going *segment) error {
+// freshRecord is one to be written: a content, or a mark, which has no data.
+type freshRecord struct {
+	key  Key
+	data []byte
+	used uint32 // seconds since 1970
+}
+
+func (r freshRecord) size() int64 { return int64(recordHeader + len(r.data)) }
+
+// append writes records, by one write, but for those that are there already, in
+// another segment than the one that is about to go.
+func (g *segments) append(fresh []freshRecord, going *segment) error {
 	g.write.Lock()
 	defer g.write.Unlock()
-	if _, at, err := g.find(k); err == nil && at != going {
+	buf := records.Get().(*[]byte)
+	defer records.Put(buf)
+	b, written := (*buf)[:0], make([]usedEntry, 0, 2)
+	for _, r := range fresh {
+		if _, at, err := g.find(r.key); err == nil && at != going {
+			continue
+		}
+		b = appendRecord(b, r)
+		written = append(written, usedEntry{entry{r.key, uint32(len(b) - len(r.data)), uint32(len(r.data))}, r.used})
+	}
+	if len(b) == 0 {
 		return nil
 	}
-	b := records.Get().(*[]byte)
-	defer records.Put(b)
-	putHeader(*b, k, len(data))
-	n := recordHeader + copy((*b)[recordHeader:], data)
-	return g.place((*b)[:n], []entry{{k, recordHeader, uint32(len(data))}}, used)
+	return g.place(b, written)
 }
 
 // appendAll writes records that lie one after another in b, by one write; the
-// offsets of their entries are in b. A content that came another way meanwhile is
-// there twice, for as long as the segment is.
-func (g *segments) appendAll(b []byte, entries []entry, used time.Time) error {
+// offsets of their entries are in b. One that came another way meanwhile is there
+// twice, for as long as the segment is.
+func (g *segments) appendAll(b []byte, entries []usedEntry) error {
 	g.write.Lock()
 	defer g.write.Unlock()
-	return g.place(b, entries, used)
+	return g.place(b, entries)
 }
 
 // place is appendAll with write held.
-func (g *segments) place(b []byte, entries []entry, used time.Time) error {
+func (g *segments) place(b []byte, entries []usedEntry) error {
 	s, err := g.writable(int64(len(b)))
 	if err != nil {
 		return err
@@ -164,17 +183,39 @@ func (g *segments) place(b []byte, entries []entry, used time.Time) error {
 	defer g.mu.Unlock()
 	for _, e := range entries {
 		e.offset += uint32(s.end)
-		s.entries = append(s.entries, e)
-		g.index[e.key] = record{s.number, e.offset, e.size, seconds(used)}
+		s.entries = append(s.entries, e.entry)
+		s.written = max(s.written, int64(e.used))
+		g.put(e.key, record{s.number, e.offset, e.size, e.used})
 	}
-	s.written = max(s.written, used.Unix())
 	s.end += int64(len(b))
 	g.grow(s, s.end)
 	return nil
 }
 
-// records are for a header and a content: one write puts both on the disk.
-var records = sync.Pool{New: func() any { b := make([]byte, recordHeader+verifyWhole); return &b }}
+// records are for what is written at once: a header and a content, as a rule with
+// a mark.
+var records = sync.Pool{New: func() any { b := make([]byte, 0, 2*recordHeader+verifyWhole); return &b }}
+
+// put makes r the record of k, with mu held.
+func (g *segments) put(k Key, r record) {
+	g.delete(k)
+	g.index[k] = r
+	if r.isMark() {
+		g.marks++
+	}
+}
+
+// delete forgets the record of k, with mu held.
+func (g *segments) delete(k Key) {
+	r, ok := g.index[k]
+	if !ok {
+		return
+	}
+	delete(g.index, k)
+	if r.isMark() {
+		g.marks--
+	}
+}
 
 // grow notes, with mu held, how long the file of s is.
 func (g *segments) grow(s *segment, size int64) {
@@ -306,8 +347,9 @@ func (g *segments) entriesOf(number uint32) (entries []entry) {
 	return entries
 }
 
-// remove forgets a segment, all in it, and closes its file. Who reads from it
-// right now may find it closed, which is the same as coming late.
+// remove forgets a segment, all in it, and closes its file; it tells how many
+// contents were in it. Who reads from it right now may find it closed, which is
+// the same as coming late.
 func (g *segments) remove(s *segment) (contents int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -316,8 +358,11 @@ func (g *segments) remove(s *segment) (contents int64) {
 	}
 	delete(g.byNumber, s.number)
 	for k, r := range g.index {
-		if r.segment == s.number {
-			delete(g.index, k)
+		if r.segment != s.number {
+			continue
+		}
+		g.delete(k)
+		if !r.isMark() {
 			contents++
 		}
 	}
@@ -338,5 +383,5 @@ func (g *segments) close() {
 	for _, s := range g.byNumber {
 		_ = s.file.Close()
 	}
-	g.byNumber, g.index = nil, nil
+	g.byNumber, g.index, g.marks = nil, nil, 0
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // keepPart is the part of a segment that may stay when it is evicted: what was
-// used since it was written. It is copied, so little must be enough.
+// used since it was written, and marks. It is copied, so little must be enough.
 const keepPart = 4
 
 // victim is a segment that may be evicted.
@@ -52,12 +52,14 @@ func (g *segments) victims(recent func(Key) bool) (victims []victim) {
 }
 
 // evictSegment removes a segment, and returns how many bytes that freed. One
-// that some process appends to stays.
-func (s *Store) evictSegment(ctx context.Context, v victim) int64 {
+// that some process appends to stays. So do marks that were used since then: their
+// contents may lie elsewhere, and stay.
+func (s *Store) evictSegment(ctx context.Context, v victim, since time.Time) int64 {
 	if !v.segment.lock() {
 		return 0
 	}
-	kept := s.keepUsed(ctx, v)
+	kept := s.keepMarks(v, since)
+	kept += s.keepUsed(ctx, v, v.bytes/keepPart-kept)
 	if err := s.dir.root.Remove(segmentPath(v.segment.name)); err != nil {
 		if _, there := v.segment.stat(); there {
 			v.segment.unlock()
@@ -73,19 +75,58 @@ func (s *Store) evictSegment(ctx context.Context, v victim) int64 {
 	return v.bytes - kept
 }
 
-// keepUsed appends anew what was used since the segment was full, first what
-// is in use right now.
-func (s *Store) keepUsed(ctx context.Context, v victim) (kept int64) {
-	for _, u := range s.segments.usedIn(v.segment, func(k Key) bool { return s.stays(k, s.now()) }, s.now()) {
-		n := recordHeader + int64(u.size)
-		if kept+n > v.bytes/keepPart || ctx.Err() != nil {
+// keepMarks appends anew the marks that were used since then, or since the segment
+// was full, by one write.
+func (s *Store) keepMarks(v victim, since time.Time) (kept int64) {
+	marks := s.segments.usedIn(v.segment, func(k Key, r record) uint32 {
+		switch {
+		case !r.isMark():
+			return 0
+		case s.pins.has(k):
+			return seconds(s.now())
+		case r.used < seconds(since) && int64(r.used) <= v.segment.written:
+			return 0
+		}
+		return r.used
+	})
+	fresh := make([]freshRecord, 0, len(marks))
+	for _, m := range marks {
+		if kept+recordHeader > v.bytes/keepPart {
 			break
 		}
-		data := make([]byte, u.size)
-		if _, err := v.segment.file.ReadAt(data, int64(u.offset)); err != nil || sha256.Sum256(data) != u.key {
+		fresh = append(fresh, freshRecord{key: m.key, used: m.used})
+		kept += recordHeader
+	}
+	if s.segments.append(fresh, v.segment) != nil {
+		return 0
+	}
+	return kept
+}
+
+// keepUsed appends anew what was used since the segment was full, first what
+// is in use right now, up to so many bytes.
+func (s *Store) keepUsed(ctx context.Context, v victim, most int64) (kept int64) {
+	contents := s.segments.usedIn(v.segment, func(k Key, r record) uint32 {
+		switch now := s.now(); {
+		case r.isMark():
+			return 0
+		case s.stays(k, now):
+			return max(r.used, seconds(now))
+		case int64(r.used) <= v.segment.written:
+			return 0
+		}
+		return r.used
+	})
+	for _, c := range contents {
+		n := recordHeader + int64(c.size)
+		if kept+n > most || ctx.Err() != nil {
+			break
+		}
+		data := make([]byte, c.size)
+		if _, err := v.segment.file.ReadAt(data, int64(c.offset)); err != nil || sha256.Sum256(data) != c.key {
 			continue
 		}
-		if s.segments.append(u.key, data, time.Unix(int64(u.used), 0), v.segment) != nil {
+		if s.segments.append([]freshRecord{{c.key, data, c.used}}, v.segment) != nil {
 			break
 		}
 		kept += n
@@ -98,18 +139,17 @@ type usedEntry struct {
 	used uint32
 }
 
-// usedIn are the contents of a segment that are worth a second chance, the best
-// first.
-func (g *segments) usedIn(s *segment, recent func(Key) bool, now time.Time) (used []usedEntry) {
+// usedIn are the records of a segment that are worth a second chance, the best
+// first: when they were used is what worth says, which is 0 for the others.
+func (g *segments) usedIn(s *segment, worth func(Key, record) uint32) (used []usedEntry) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for k, r := range g.index {
-		switch e := (entry{k, r.offset, r.size}); {
-		case r.segment != s.number:
-		case recent(k):
-			used = append(used, usedEntry{e, max(r.used, seconds(now))})
-		case int64(r.used) > s.written:
-			used = append(used, usedEntry{e, r.used})
+		if r.segment != s.number {
+			continue
+		}
+		if at := worth(k, r); at > 0 {
+			used = append(used, usedEntry{entry{k, r.offset, r.size}, at})
 		}
 	}
 	slices.SortFunc(used, func(a, b usedEntry) int { return cmp.Compare(b.used, a.used) })

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // scanAtOnce is how many bytes of segments without an index Open looks through
@@ -142,9 +143,20 @@ func (g *segments) add(s *segment, entries []entry, end int64) {
 		}
 		at, ok := g.index[e.key]
 		if !ok || at.segment == s.number && at.offset < e.offset {
-			g.index[e.key] = record{s.number, e.offset, e.size, uint32(max(0, s.written))}
+			g.put(e.key, record{s.number, e.offset, e.size, s.usedAtMost(e)})
 		}
 	}
 	s.end = end
 	s.touched = max(s.touched, s.written)
+}
+
+// usedAtMost is when a record was used that another process wrote: contents when
+// the segment was changed, as far as anybody knows. That a mark must not go before
+// its content, which may lie elsewhere, and changes are noted now and then.
+func (s *segment) usedAtMost(e entry) uint32 {
+	used := time.Unix(max(0, s.written), 0)
+	if e.size == 0 {
+		used = used.Add(touchInterval)
+	}
+	return seconds(used)
 }

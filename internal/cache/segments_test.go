@@ -396,12 +396,11 @@ func TestDeletedFolderOfSegmentsIsOnlyAMiss(t *testing.T) {
 
 func FuzzSegment(f *testing.F) {
 	data, k := bytesOf(1, 50)
-	b := make([]byte, recordHeader, 2*(recordHeader+50))
-	putHeader(b, k, 50)
-	b = append(b, data...)
+	b := appendRecord(nil, freshRecord{key: k, data: data})
 	f.Add(b)
 	f.Add(b[:len(b)-1])
 	f.Add(append(bytes.Clone(b), b...))
+	f.Add(appendRecord(bytes.Clone(b), freshRecord{key: Shelf{}.Mark(k)}))
 	f.Add(formatIndex("a.seg", []entry{{k, recordHeader, 50}}, int64(len(b))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		entries, end := scan(bytes.NewReader(b), 0, int64(len(b)))
