@@ -163,7 +163,7 @@ const keepDelay = 200 * time.Millisecond
 // kept, for which nobody should wait.
 func (l *Loader) keepBehind(s *Site, r record) {
 	sleep(l.flights.ctx, keepDelay)
-	s.isKept.Store(l.keep(r, s.Tree))
+	s.isKept.Store(l.keep(s.repo, r, s.Tree))
 	if s.Tree.Len() > manyNodes {
 		debug.FreeOSMemory()
 	}

@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -53,18 +54,20 @@ func (r *record) warn(text string) {
 	r.Warning += text
 }
 
-// treeName is the document in which the site of a manifest is kept.
-func treeName(d digest.Digest) string {
-	return "trees/" + d.Algorithm().String() + "-" + d.Encoded()
+// treeName is the document in which the site of a manifest is kept: for each
+// repository that has it one, since its names come out of layers that another
+// need not have.
+func (c *contents) treeName(repo string, d digest.Digest) string {
+	return fmt.Sprintf("trees/%x", sha256.Sum256([]byte(c.registry.Host()+" "+repo+"@"+d.String())))
 }
 
 // keep stores a site's record and tree as one document: the record as a line
 // of JSON, then the tree in zstd. Failing to is no harm but the time to do it
 // again.
-func (l *Loader) keep(r record, t *tree.Tree) bool {
+func (l *Loader) keep(repo string, r record, t *tree.Tree) bool {
 	head, err := json.Marshal(r)
 	if err == nil {
-		err = l.store.SaveDocument(treeName(r.Digest), squeeze(append(head, '\n'), t.Bytes()))
+		err = l.store.SaveDocument(l.treeName(repo, r.Digest), squeeze(append(head, '\n'), t.Bytes()))
 	}
 	if err != nil {
 		slog.Warn("tree is not kept", "event", "cache_full", "digest", r.Digest, "err", err)
@@ -72,12 +75,13 @@ func (l *Loader) keep(r record, t *tree.Tree) bool {
 	return err == nil
 }
 
-// Kept is the site of a manifest whose tree was kept, or fs.ErrNotExist.
+// Kept is the site of a repository's manifest whose tree was kept, or
+// fs.ErrNotExist.
 func (l *Loader) Kept(repo string, d digest.Digest) (*Site, error) {
 	if l.store == nil {
 		return nil, fs.ErrNotExist
 	}
-	data, err := l.store.LoadDocument(treeName(d))
+	data, err := l.store.LoadDocument(l.treeName(repo, d))
 	if err != nil {
 		return nil, err
 	}

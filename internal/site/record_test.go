@@ -62,7 +62,7 @@ func TestRecordsOfOtherVersionsAreMadeAgain(t *testing.T) {
 	if _, err := l.Kept("my-app", s.Digest); err != nil {
 		t.Fatal(err)
 	}
-	data, err := l.store.LoadDocument(treeName(s.Digest))
+	data, err := l.store.LoadDocument(l.treeName(s.repo, s.Digest))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestRecordsOfOtherVersionsAreMadeAgain(t *testing.T) {
 	if bytes.Equal(older, data) {
 		t.Fatalf("a kept document begins with %.60q", data)
 	}
-	if err := l.store.SaveDocument(treeName(s.Digest), older); err != nil {
+	if err := l.store.SaveDocument(l.treeName(s.repo, s.Digest), older); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := l.Kept("my-app", s.Digest); err == nil {
