@@ -75,26 +75,37 @@ func (s *Site) CompanionOf(n tree.Node) (c *Companion, settled bool) {
 	if s.Tree.Kind(n) != tree.File || size < minPlain || size > maxPlain || packed[strings.ToLower(path.Ext(s.Tree.Name(n)))] {
 		return nil, true
 	}
-	m, id := s.content.companions, s.contentID(n)
-	d, known := m.made.get(id)
+	m, w := s.content.companions, wish{id: s.contentID(n), site: s, plain: n}
+	d, known := m.find(w)
 	switch {
+	case known && !s.isProved(n):
+		// Others have the file, and what became of it is not for who names its
+		// digest alone. It is given when the file has been read.
 	case known && d.size == 0:
 		return nil, true
-	case known && pays(d.size, size) && s.content.store.Has(d.digest, d.size):
+	case known:
 		return &Companion{Digest: d.digest, Size: d.size, site: s, plain: n}, true
 	}
-	m.ask(wish{id: id, site: s, plain: n})
+	m.ask(w)
 	return nil, false
 }
 
-// contentID names the content of file n, in all versions and repositories.
+// contentID names the content of file n, in all versions and repositories. A file
+// in one chunk may hold the words that name one in several: those are told apart.
 func (s *Site) contentID(n tree.Node) tree.Digest {
 	first, count := s.Tree.Chunks(n)
 	chunks := make([]tree.Chunk, count)
 	for i := range chunks {
 		chunks[i] = s.Tree.Chunk(first + uint32(i))
 	}
-	return tree.ContentID(chunks)
+	id := tree.ContentID(chunks)
+	if count == 1 {
+		return id
+	}
+	for i := range id {
+		id[i] = ^id[i] // which is the digest of nothing
+	}
+	return id
 }
 
 // pays tells whether a companion saves enough.
@@ -102,6 +113,9 @@ func pays(size, plain int64) bool { return size > 0 && size <= mostOf(plain) }
 
 // mostOf is how large the companion of a file of so many bytes may be.
 func mostOf(plain int64) int64 { return plain - (plain+mustSave-1)/mustSave }
+
+// Repository is as that of the site whose file it is of.
+func (c *Companion) Repository() string { return c.site.repo }
 
 // Name says what the companion is, for the log.
 func (c *Companion) Name() string {
@@ -147,7 +161,7 @@ func (c *Companion) ReadAt(ctx context.Context, p []byte, off int64) (int, error
 // again makes a companion whose bytes are gone. Somebody waits for it.
 func (c *Companion) again(ctx context.Context) ([]byte, error) {
 	s := c.site
-	v, err := s.content.flights.do(ctx, fmt.Sprintf("companion %x", c.Digest[:8]), func(ctx context.Context) (any, error) {
+	v, err := s.content.flights.do(ctx, fmt.Sprintf("companion %x of %s", c.Digest[:8], s.repo), func(ctx context.Context) (any, error) {
 		data, err := compress(func(w io.Writer) error {
 			_, err := io.Copy(w, io.NewSectionReader(plainFile{ctx, s, c.plain}, 0, s.Tree.Size(c.plain)))
 			return err

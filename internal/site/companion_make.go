@@ -48,7 +48,7 @@ type companions struct {
 	wishes  chan wish
 
 	mu     sync.Mutex
-	wished map[tree.Digest]bool // contents that are in wishes, or being made
+	wished map[wanted]bool // files that are in wishes, or being made
 
 	counts struct{ made, useless atomic.Int64 }
 }
@@ -75,21 +75,30 @@ type wish struct {
 	at    time.Time
 }
 
+// wanted is a file as those see it who want its companion. What one repository
+// does not give keeps nobody from what another one has.
+type wanted struct {
+	repo string
+	id   tree.Digest
+}
+
+func (w wish) wanted() wanted { return wanted{w.site.repo, w.id} }
+
 func newCompanions(c *contents) *companions {
-	return &companions{content: c, made: newDerivations(c.store), wishes: make(chan wish, maxWishes), wished: map[tree.Digest]bool{}}
+	return &companions{content: c, made: newDerivations(c.store), wishes: make(chan wish, maxWishes), wished: map[wanted]bool{}}
 }
 
 // ask has a companion made, if there is room for the wish.
 func (m *companions) ask(w wish) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.wished[w.id] {
+	if m.wished[w.wanted()] {
 		return
 	}
 	w.at = time.Now()
 	select {
 	case m.wishes <- w:
-		m.wished[w.id] = true
+		m.wished[w.wanted()] = true
 	default:
 	}
 }
@@ -97,7 +106,7 @@ func (m *companions) ask(w wish) {
 func (m *companions) fulfilled(w wish) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.wished, w.id)
+	delete(m.wished, w.wanted())
 }
 
 // run makes what is asked for until ctx ends.
@@ -147,10 +156,16 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// find is what became of the companion of a file, if that is known and can be used.
+func (m *companions) find(w wish) (derived, bool) {
+	d, known := m.made.get(w.id)
+	return d, known && (d.size == 0 || pays(d.size, w.site.Tree.Size(w.plain)) && m.content.store.Has(d.digest, d.size))
+}
+
 // make makes a companion, if all of its file is here, and notes what became of
 // it. Its error is that of keeping it.
 func (m *companions) make(ctx context.Context, w wish) error {
-	if !w.site.isHere(w.plain) {
+	if _, known := m.find(w); known || !w.site.isHere(w.plain) {
 		return nil // or not any more: whoever wants it will ask again
 	}
 	data, err := compress(func(to io.Writer) error { return w.site.pour(w.plain, to) }, mostOf(w.site.Tree.Size(w.plain)), m.pauses(ctx))
@@ -174,11 +189,11 @@ func (m *companions) make(ctx context.Context, w wish) error {
 	return nil
 }
 
-// isHere tells whether all bytes of file n are in the store.
+// isHere tells whether all bytes of file n are here.
 func (s *Site) isHere(n tree.Node) bool {
 	first, count := s.Tree.Chunks(n)
 	for i := range uint32(count) {
-		if c := s.Tree.Chunk(first + i); !s.content.store.Has(c.Digest, c.Size) {
+		if c := s.Tree.Chunk(first + i); !s.shelf.Has(c.Digest, c.Size) {
 			return false
 		}
 	}
@@ -191,7 +206,7 @@ const pieceSize = 128 << 10
 
 var pieces = sync.Pool{New: func() any { b := make([]byte, pieceSize); return &b }}
 
-// pour writes the content of file n to w, of what is in the store alone.
+// pour writes the content of file n to w, of what is here alone.
 func (s *Site) pour(n tree.Node, w io.Writer) error {
 	b := pieces.Get().(*[]byte)
 	defer pieces.Put(b)
@@ -201,7 +216,7 @@ func (s *Site) pour(n tree.Node, w io.Writer) error {
 		c := s.Tree.Chunk(first + i)
 		for off := int64(0); off < c.Size; off += int64(len(buf)) {
 			p := buf[:min(int64(len(buf)), c.Size-off)]
-			if n, err := s.content.store.ReadAt(c.Digest, c.Size, p, off); n < len(p) {
+			if n, err := s.shelf.ReadAt(c.Digest, c.Size, p, off); n < len(p) {
 				return err
 			}
 			if _, err := w.Write(p); err != nil {

@@ -15,8 +15,9 @@ const maxDerivations = 1 << 17
 
 // derivationsName is the document in which the table is kept. The number stands
 // for how companions are made: with another compressor their bytes are others,
-// while the kernel may know one by its size, so it then needs another number.
-const derivationsName = "derived/gzip-1"
+// while the kernel may know one by its size, so it then needs another number. So
+// it does when contents are named in another way.
+const derivationsName = "derived/gzip-2"
 
 // A record of the document: the content's ID, the companion's digest, and its
 // size, little endian, which is 0 for a content of which none is worth having.

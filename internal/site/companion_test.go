@@ -151,7 +151,7 @@ func TestCompanionsAreSharedAndKept(t *testing.T) {
 	w := newWorld(t)
 	app, data := script(1, 200_000), noise(50_000, 1)
 	w.Publish("my-app", "v1", map[string]string{"app.js": app, "noise": data})
-	w.Publish("other", "v7", map[string]string{"renamed.mjs": app, "more.html": script(9, 5000)})
+	w.Publish("other", "v7", map[string]string{"renamed.mjs": app, "noise.dat": data, "more.html": script(9, 5000)})
 	dir := t.TempDir()
 	l, end := w.open(dir)
 	s := w.site(l, "my-app", "v1")
@@ -159,9 +159,24 @@ func TestCompanionsAreSharedAndKept(t *testing.T) {
 	mustRead(t, s, "noise")
 	first := companion(t, s, "app.js.gz")
 	settled(t, s, "noise.gz")
-	second, _ := w.site(l, "other", "v7").Companion(tree.Root, "renamed.mjs.gz")
-	if second == nil || second.Digest != first.Digest {
+	other := w.site(l, "other", "v7")
+	for _, name := range []string{"renamed.mjs.gz", "noise.dat.gz"} {
+		if c, settled := other.Companion(tree.Root, name); c != nil || settled {
+			t.Errorf("the same content in another repository, not read there: got %v, settled %v", c, settled)
+		}
+	}
+	mustRead(t, other, "renamed.mjs")
+	mustRead(t, other, "noise.dat")
+	second, _ := other.Companion(tree.Root, "renamed.mjs.gz")
+	if second == nil || second.Digest != first.Digest || inflate(t, second) != app {
 		t.Errorf("the same content in another repository: got %v, want %x at once", second, first.Digest)
+	}
+	if c, settled := other.Companion(tree.Root, "noise.dat.gz"); c != nil || !settled {
+		t.Errorf("what does not pay, in another repository: got %v, settled %v", c, settled)
+	}
+	eventually(t, "the wishes are over", func() bool { return l.CompanionStats().Waiting == 0 })
+	if got := l.CompanionStats(); got.Made != 1 || got.Useless != 1 {
+		t.Errorf("got %+v, want that each is made once", got)
 	}
 	end() // and again, on the same store
 	w.SetDown(true)

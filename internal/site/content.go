@@ -34,7 +34,7 @@ func (s *Site) Local(n tree.Node) bool {
 		return true
 	}
 	c := s.Tree.Chunk(first)
-	return s.content.store.Has(c.Digest, c.Size)
+	return s.shelf.Has(c.Digest, c.Size)
 }
 
 // Ready waits until file n can be opened without being a promise that cannot
@@ -100,7 +100,7 @@ func (s *Site) Piece(n tree.Node, off int64, size int) (Piece, bool) {
 	if off+int64(size) > c.Offset+c.Size {
 		return Piece{}, false
 	}
-	d, ok := s.content.store.Descriptor(c.Digest, c.Size)
+	d, ok := s.shelf.Descriptor(c.Digest, c.Size)
 	if !ok {
 		return Piece{}, false
 	}
@@ -113,7 +113,7 @@ func (s *Site) Piece(n tree.Node, off int64, size int) (Piece, bool) {
 func (s *Site) readChunk(ctx context.Context, c tree.Chunk, p []byte, off int64) error {
 	s.follow(c.Member)
 	for try := 0; ; try++ {
-		n, err := s.content.store.ReadAt(c.Digest, c.Size, p, off)
+		n, err := s.shelf.ReadAt(c.Digest, c.Size, p, off)
 		if n == len(p) {
 			return nil
 		}

@@ -25,7 +25,7 @@ type Explanation struct {
 	Content digest.Digest `json:"content,omitempty"` // of a file in one chunk
 	Layer   digest.Digest `json:"layer,omitempty"`
 	Chunks  int           `json:"chunks,omitempty"`
-	Local   int           `json:"local"`          // of these, in the cache
+	Local   int           `json:"local"`          // of these, in the cache, and seen to be the repository's
 	Cost    *Cost         `json:"cost,omitempty"` // of fetching its first chunk, when it was last fetched
 }
 
@@ -71,7 +71,7 @@ func (x *Explanation) explainFile(s *Site, n tree.Node) {
 		return
 	}
 	for i := range uint32(count) {
-		if c := s.Tree.Chunk(first + i); s.content.store.Has(c.Digest, c.Size) {
+		if c := s.Tree.Chunk(first + i); s.shelf.Has(c.Digest, c.Size) {
 			x.Local++
 		}
 	}

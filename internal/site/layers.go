@@ -257,7 +257,7 @@ func (m *merge) put(sum tree.Digest, data []byte) {
 	if m.store == nil {
 		return // only the tree is wanted: see ReadVersion
 	}
-	if err := m.store.PutVerified(sum, data); err != nil {
+	if err := m.shelf(m.repo).PutVerified(sum, data); err != nil {
 		slog.Warn("content is not kept", "event", "cache_full", "err", err)
 	}
 }

@@ -35,7 +35,7 @@ func (s *Site) fetchPage(n tree.Node) {
 	if count != 1 || s.Tree.Size(n) > maxPage {
 		return
 	}
-	text, err := s.content.store.Bytes(s.Tree.Chunk(first).Digest, s.Tree.Size(n))
+	text, err := s.shelf.Bytes(s.Tree.Chunk(first).Digest, s.Tree.Size(n))
 	if err != nil {
 		return
 	}

@@ -59,10 +59,10 @@ func (s *Site) planOf(layer int) *plan {
 	return p
 }
 
-// isLocal tells whether all chunks of a member are in the store.
+// isLocal tells whether all chunks of a member are here.
 func (s *Site) isLocal(m tree.Member) bool {
 	for i := m.First; i < m.First+m.Count; i++ {
-		if c := s.Tree.Chunk(i); !s.content.store.Has(c.Digest, c.Size) {
+		if c := s.Tree.Chunk(i); !s.shelf.Has(c.Digest, c.Size) {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/manifest"
 	"github.com/regfs/regfs/internal/rules"
 	"github.com/regfs/regfs/internal/tree"
@@ -19,7 +20,8 @@ type Site struct {
 	Settings manifest.Settings // how it wants to be served
 	Warning  string            // what is odd about it, for people
 
-	repo    string // whose blobs hold its content
+	repo    string      // whose blobs hold its content
+	shelf   cache.Shelf // has what has come from there
 	layers  []manifest.Descriptor
 	content *contents
 	plans   []plan       // one for each layer
@@ -42,7 +44,7 @@ func (s *Site) IsKept() bool { return s.isKept.Load() }
 func newSite(c *contents, repo string, r record, t *tree.Tree) *Site {
 	s := &Site{
 		Digest: r.Digest, Tree: t, Settings: r.Settings, repo: repo, layers: r.Layers,
-		content: c, plans: make([]plan, len(r.Layers)), Warning: r.Warning,
+		shelf: c.shelf(repo), content: c, plans: make([]plan, len(r.Layers)), Warning: r.Warning,
 	}
 	s.spanMembers()
 	return s

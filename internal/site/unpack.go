@@ -109,7 +109,7 @@ func (u *unpacking) finish() {
 // unpack keeps the content of one member. What the store has no room for it
 // holds for a moment, for who waits; and it says so itself.
 func (s *Site) unpack(m tree.Member, r io.Reader) error {
-	batch := s.content.store.Batch()
+	batch := s.shelf.Batch()
 	var lost error
 	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
 		lost = errors.Join(lost, batch.PutVerified(sum, data))

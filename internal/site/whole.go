@@ -10,24 +10,25 @@ import (
 // What follows is for who wants a site as a whole, whether anybody reads it or
 // not.
 
-// Keys are the names of all contents of a site, as the store has them.
+// Keys are the names of all contents of a site and of the marks that say that they
+// are its repository's, as the store has them.
 func (s *Site) Keys(yield func(cache.Key) bool) {
 	for i := range uint32(s.Tree.Members()) {
 		m := s.Tree.Member(i)
 		for c := m.First; c < m.First+m.Count; c++ {
-			if !yield(s.Tree.Chunk(c).Digest) {
+			if k := s.Tree.Chunk(c).Digest; !yield(k) || !yield(s.shelf.Mark(k)) {
 				return
 			}
 		}
 	}
 }
 
-// Missing is how many bytes of a site's contents are not in the store.
+// Missing is how many bytes of a site's contents are not kept here.
 func (s *Site) Missing() (bytes int64) {
 	for i := range uint32(s.Tree.Members()) {
 		m := s.Tree.Member(i)
 		for c := m.First; c < m.First+m.Count; c++ {
-			if chunk := s.Tree.Chunk(c); !s.content.store.Kept(chunk.Digest, chunk.Size) {
+			if chunk := s.Tree.Chunk(c); !s.shelf.Kept(chunk.Digest, chunk.Size) {
 				bytes += chunk.Size
 			}
 		}
