@@ -37,8 +37,11 @@ func (n inode) attr(id nodeID, out *fuse.Attr) {
 		out.Mode = syscall.S_IFLNK | 0o777
 	case tree.File:
 		out.Mode = syscall.S_IFREG | 0o444
-		if n.made == nil {
+		switch { // never of the repository: a file has one ETag wherever it is
+		case n.made == nil:
 			hash = n.site.Tree.ID(n.node)
+		case n.made.companion != nil:
+			hash = n.made.hash()
 		}
 	}
 	out.Size = uint64(n.size())

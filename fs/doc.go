@@ -9,8 +9,9 @@
 // about one until it is told otherwise. Ids are pure functions. A folder's is
 // one of the place where it stands (my-app/v1 and my-app:v1 are two places) and
 // of the version that stands there; if two names shared a folder, the kernel
-// would move the one onto the other. A file's is a function of its content, so
-// that equal files of all versions are one inode with one page cache. When a
+// would move the one onto the other. A file's is a function of its repository and
+// its content, so that equal files of all its versions are one inode with one page
+// cache, and no page is another repository's. When a
 // tag moves, its folder has a new id, and nothing below the old one is ever
 // mixed with the new; whoever has the old one open goes on reading it.
 //

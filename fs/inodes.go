@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"encoding/binary"
 	"maps"
 	"runtime/debug"
 	"sync"
@@ -30,11 +31,14 @@ type made struct {
 	listing   listing
 }
 
+// hash stands for the content of a companion.
+func (m *made) hash() uint64 { return binary.LittleEndian.Uint64(m.companion.Digest[:]) }
+
 // inodes are the nodes that the kernel knows. It holds an entry from when the
 // kernel is told of the node until the kernel forgets it, so its size is bound
-// by the kernel's memory. A file stands for all files of its content: the site
-// that was looked up last is the one whose repository is asked for the bytes, and
-// others when that has them not.
+// by the kernel's memory. A file stands for all files of its content in one
+// repository: the site that was looked up last is the one whose layer is asked for
+// the bytes, and others when that has them not.
 type inodes struct {
 	mu     sync.RWMutex
 	m      map[nodeID]inode
@@ -90,12 +94,13 @@ func same(a, b inode) bool {
 	if kind != b.site.Tree.Kind(b.node) || kind != tree.File {
 		return kind == b.site.Tree.Kind(b.node)
 	}
-	return sameContent(a, b)
+	return a.site.Repository() == b.site.Repository() && sameContent(a, b)
 }
 
 func sameMade(a, b *made) bool {
 	if a.companion != nil || b.companion != nil {
-		return a.companion != nil && b.companion != nil && a.companion.Digest == b.companion.Digest
+		return a.companion != nil && b.companion != nil && a.companion.Digest == b.companion.Digest &&
+			a.companion.Repository() == b.companion.Repository()
 	}
 	return a.path == b.path && a.isFile == b.isFile && a.derived == b.derived
 }

@@ -162,5 +162,5 @@ func childID(parent nodeID, n inode) nodeID {
 	case tree.Symlink:
 		return hashID("symlink", t.Target(n.node))
 	}
-	return newID(t.ID(n.node))
+	return contentID("file", n.site.Repository(), t.ID(n.node))
 }
