@@ -311,9 +311,15 @@ func wantHarmless(t *testing.T, d *daemon, web *nginx, tag string) {
 // vouches.
 func tableLayer(t *testing.T, table string) ociPart {
 	t.Helper()
-	member := compress(t, craft(tarBlock{name: "first", content: "0123456789"}), "gzip")
-	offset := len(member)
-	blob := append(member, compress(t, craft(tarBlock{name: "stargz.index.json", content: table}), "gzip")...)
+	return tabled(t, compress(t, craft(tarBlock{name: "first", content: "0123456789"}), "gzip"), table)
+}
+
+// tabled is a layer of members and a table of contents, for which the manifest
+// vouches.
+func tabled(t *testing.T, members []byte, table string) ociPart {
+	t.Helper()
+	offset := len(members)
+	blob := append(members, compress(t, craft(tarBlock{name: "stargz.index.json", content: table}), "gzip")...)
 	footer := append([]byte("\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff\x1a\x00SG\x16\x00"), fmt.Sprintf("%016xSTARGZ", offset)...)
 	blob = append(blob, append(footer, "\x01\x00\x00\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"...)...)
 	sum := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(table)))
