@@ -33,9 +33,6 @@ type segment struct {
 	end     int64 // of the records that are in the index
 	written int64 // when the last record came, as far as known; seconds since 1970
 	touched int64 // the file's modification time, likewise
-
-	// Guarded by segments.write, and only there while it is being written.
-	entries []entry
 }
 
 func segmentPath(name string) string { return segmentsDir + "/" + name }

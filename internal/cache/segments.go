@@ -183,7 +183,6 @@ func (g *segments) place(b []byte, entries []usedEntry) error {
 	defer g.mu.Unlock()
 	for _, e := range entries {
 		e.offset += uint32(s.end)
-		s.entries = append(s.entries, e.entry)
 		s.written = max(s.written, int64(e.used))
 		g.put(e.key, record{s.number, e.offset, e.size, e.used})
 	}
@@ -243,13 +242,14 @@ func (g *segments) writable(n int64) (*segment, error) {
 }
 
 // seal ends the current segment, with write held. Its index only spares time:
-// an error is none.
+// an error is none. What is in it is read again, some milliseconds: to hold it
+// would take as much memory as to find it.
 func (g *segments) seal() {
 	s := g.current
 	g.current = nil
 	g.own(s, false)
-	g.saveIndex(s, s.entries, s.end)
-	s.entries = nil
+	entries, end := scan(s.file, 0, s.end)
+	g.saveIndex(s, entries, end)
 	s.unlock()
 }
 
@@ -304,7 +304,6 @@ func (g *segments) claim() *segment {
 			g.scan(s, size)
 			g.own(s, true)
 			if s.file.Truncate(s.end) == nil {
-				s.entries = g.entriesOf(s.number)
 				return s
 			}
 			g.own(s, false)
