@@ -102,10 +102,10 @@ fuzz: ## each fuzz target for FUZZTIME (30s), as many side by side as there are 
 packages:
 	@scripts/install.sh $(TEST_PACKAGES)
 
-soak: ## the registry away for SOAK (10m) under load, a minute of moves, many histories, a million unknown names
+soak: ## the registry away for SOAK (10m) under load, a minute of moves, many histories, a million unknown names, tokens
 	@scripts/install.sh $(DEMO_PACKAGES)
 	@REGFS_TEST_ALL=1 REGFS_SOAK=$(or $(SOAK),10m) go test -v -count=1 -timeout 2h $(AS_ROOT) \
-		-run 'TestTheRegistryIsAwayUnderLoad|Flips|BoundedStaleness|Storm' ./internal/e2e
+		-run 'TestTheRegistryIsAwayUnderLoad|Flips|BoundedStaleness|Storm|TokensOfASecond' ./internal/e2e
 
 bench: $(CRANE) ## measure regfs beside its limits and peers, write bench/results.md; SHORT=1, SITE=folder, ROWS=W1
 	@scripts/install.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)

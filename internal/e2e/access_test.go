@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // gate wants tokens before requests go on to a registry, as the large
@@ -24,16 +25,20 @@ type gate struct {
 
 	mu       sync.Mutex // guards what follows
 	password string
-	uses     int    // how often a token is good
-	says     string // of a token, in JSON: for how long it is good
+	uses     int           // how often a token is good
+	lives    time.Duration // how long it is good; 0 for ever
+	says     string        // of a token, in JSON: for how long it is good
 	left     map[string]int
+	ends     map[string]time.Time
 	sold     int
 	soldFor  map[string]int // by scope
+	admitted int            // requests, and those that brought no good token
+	refused  int
 }
 
 func startGate(t testing.TB, host string, uses int) *gate {
 	t.Helper()
-	g := &gate{faultProxy: startFaultProxy(t, host), password: canaryPassword, uses: uses, says: `"expires_in": 0`, left: map[string]int{}, soldFor: map[string]int{}}
+	g := &gate{faultProxy: startFaultProxy(t, host), password: canaryPassword, uses: uses, says: `"expires_in": 0`, left: map[string]int{}, ends: map[string]time.Time{}, soldFor: map[string]int{}}
 	g.service = httptest.NewServer(http.HandlerFunc(g.sell))
 	t.Cleanup(g.service.Close)
 	g.spoil(func(*http.Request) bool { return true }, 0, g.admit)
@@ -52,7 +57,7 @@ func (g *gate) sell(w http.ResponseWriter, req *http.Request) {
 	g.sold++
 	g.soldFor[req.FormValue("scope")]++
 	token := fmt.Sprintf("%s-%d", canaryToken, g.sold)
-	g.left[token] = g.uses
+	g.left[token], g.ends[token] = g.uses, time.Now().Add(g.lives)
 	fmt.Fprintf(w, `{"token": %q, %s}`, token, g.says)
 }
 
@@ -60,8 +65,13 @@ func (g *gate) sell(w http.ResponseWriter, req *http.Request) {
 func (g *gate) admit(w http.ResponseWriter, req *http.Request, p *faultProxy) {
 	token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 	g.mu.Lock()
-	good := g.left[token] > 0
+	good := g.left[token] > 0 && (g.lives == 0 || time.Now().Before(g.ends[token]))
 	g.left[token]--
+	if good {
+		g.admitted++
+	} else {
+		g.refused++
+	}
 	g.mu.Unlock()
 	if !good {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token?account=%s",service="test",error="invalid_token"`, g.service.URL, canaryPassword))

@@ -2,11 +2,17 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestAnExpiredTokenIsReplacedOnce lets tokens expire before each moment, whatever
@@ -86,6 +92,64 @@ func (w *faultWorld) readAllEnds(t *testing.T, d *daemon) {
 			}
 		})
 	}
+}
+
+// TestTokensOfASecondCostNoReader reads, for longer than a second, what is not here
+// (the cache holds half of the site, and each file comes round again) through a
+// registry whose tokens live for one: no read fails, and a token is bought when one
+// has expired, however many requests need it.
+func TestTokensOfASecondCostNoReader(t *testing.T) {
+	once(t)
+	reg := startRegistry(t)
+	s := manyFiles(120, 1<<20+1<<16) // above what is fetched before it is read
+	s.publish(t, reg.host, "my-app", "v1")
+	g := startGate(t, reg.host, 1<<30)
+	g.lives, g.says = time.Second, `"expires_in": 1`
+	config := newDir(t)
+	t.Setenv("DOCKER_CONFIG", config)
+	logIn(t, config, g.host(), canaryPassword)
+	d := mount(t, g.host(), quick, "--cache-size=64MiB")
+	waitForStat(t, d.path("my-app/v1"))
+
+	const readers = 4
+	var reads atomic.Int64
+	var wait sync.WaitGroup
+	begin, names := time.Now(), s.names()
+	for first := range readers {
+		wait.Go(func() {
+			for i := first; time.Since(begin) < time.Duration(sized(12, 60))*time.Second; i += readers {
+				name := names[i%len(names)]
+				if got, err := readAnew(d.path("my-app/v1", name)); err != nil || !bytes.Equal(got, s[name]) {
+					t.Errorf("%s: got %d bytes, %v, want the right %d", name, len(got), err, len(s[name]))
+				}
+				reads.Add(1)
+				time.Sleep(150 * time.Millisecond) // what else runs here has processors too
+			}
+		})
+	}
+	wait.Wait()
+	took, sold := time.Since(begin), g.soldOf("repository:my-app:pull")
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.Logf("%d reads in %v: %d requests with a good token, %d with one that had expired, %d tokens for the repository, %d in all",
+		reads.Load(), took.Round(time.Millisecond), g.admitted, g.refused, sold, g.sold)
+	if most := int(took/g.lives) + 3; sold > most {
+		t.Errorf("got %d tokens in %v, want at most %d", sold, took, most)
+	}
+	if least := int(took / g.lives / 4); sold < least || g.admitted < 2*sold {
+		t.Errorf("got %d tokens for %d requests, want at least %d that expired, each for several", sold, g.admitted, least)
+	}
+}
+
+// readAnew reads a file of the mount, and has the kernel forget its bytes.
+func readAnew(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	got, err := io.ReadAll(f)
+	return got, errors.Join(err, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
 }
 
 // soldOf is how many tokens were sold for a scope.
