@@ -193,10 +193,18 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 		return Entry{}, nil
 	case err == nil:
 		return Entry{Site: tagged.site}, nil
-	case repoErr != nil:
+	case repoErr != nil && saysNothing(err):
 		return Entry{}, repoErr
+	case repoErr != nil:
+		return Entry{}, err
 	}
 	return Entry{}, l.absence(asking, full, err)
+}
+
+// saysNothing tells an error that leaves open what a name is from one that says what
+// is wrong with the tag of that name.
+func saysNothing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrBusy)
 }
 
 // absence gives err unless name is a folder above repositories, which only the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -275,5 +276,43 @@ func TestALookupWaitsForNoListing(t *testing.T) {
 	}
 	if took := time.Since(begin); took > firstListWait+20*time.Second { // the listing would never end
 		t.Errorf("it waited %v", took)
+	}
+}
+
+// TestWhyATagCannotBeShownIsSaid: the name might be a repository's, and that the
+// registry does not say whether it is hides nothing of what is wrong with the tag.
+func TestWhyATagCannotBeShownIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.Publish("app", "v1", map[string]string{"f": "x"})
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	defer elsewhere.Close()
+	for what, unsaid := range map[string]http.HandlerFunc{
+		"sent on to a host that has it not": func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		},
+		"failing": func(rw http.ResponseWriter, _ *http.Request) {
+			http.Error(rw, "no", http.StatusInternalServerError)
+		},
+		"no list of tags": func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "<html>") },
+	} {
+		w.SetAnswer(func(rw http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case strings.Contains(r.URL.Path, "/blobs/"):
+				http.NotFound(rw, r)
+			case strings.HasSuffix(r.URL.Path, "/app/v1/tags/list"):
+				unsaid(rw, r)
+			case strings.HasSuffix(r.URL.Path, "_catalog"):
+				http.NotFound(rw, r)
+			default:
+				return false
+			}
+			return true
+		})
+		l := w.open(t.TempDir(), time.Minute)
+		<-l.listed
+		x := l.Explain(context.Background(), "app/v1")
+		if x.Is != IsUnknown || !strings.Contains(x.Reason, "blob") || strings.Contains(x.Reason, "the tags of") {
+			t.Errorf("%s: got %q because %q, want the blob that is missing", what, x.Is, x.Reason)
+		}
 	}
 }
