@@ -14,6 +14,7 @@ const batchSize = verifyWhole + 16<<10
 type Batch struct {
 	s       *Store
 	mark    func(Key) Key // nil for contents that are put on no shelf
+	soon    bool          // see ReadSoon
 	b       []byte        // records, one after another
 	entries []usedEntry   // of the records; their offsets are in b
 }
@@ -24,7 +25,7 @@ var batches = sync.Pool{New: func() any { return &Batch{b: make([]byte, 0, batch
 // Batch begins a batch.
 func (s *Store) Batch() *Batch {
 	b := batches.Get().(*Batch)
-	b.s = s
+	b.s, b.soon = s, false
 	return b
 }
 
@@ -34,6 +35,11 @@ func (h Shelf) Batch() *Batch {
 	b.mark = h.Mark
 	return b
 }
+
+// ReadSoon says that somebody is about to read what is put, as who goes through a
+// layer is: for a moment it can be read from memory. It was verified, and is not
+// again.
+func (b *Batch) ReadSoon() { b.soon = true }
 
 // PutVerified keeps data as the content k, with which the caller has just
 // compared it, at the latest when the batch is closed. An error says that some
@@ -78,10 +84,15 @@ func (b *Batch) Close() error {
 // flush writes what was gathered. Where there is no room for all of it, there may
 // be for some.
 func (b *Batch) flush() (lost error) {
-	if len(b.entries) > 0 && b.s.putAll(b.b, b.entries) != nil {
+	switch {
+	case len(b.entries) == 0:
+		return nil
+	case b.s.putAll(b.b, b.entries) != nil:
 		for _, e := range b.entries {
 			lost = errors.Join(lost, b.s.putOrHold(freshRecord{e.key, b.b[e.offset:e.end()], e.used}))
 		}
+	case b.soon:
+		b.s.lately.add(b.b, b.entries)
 	}
 	b.b, b.entries = b.b[:0], b.entries[:0]
 	return lost

@@ -16,7 +16,8 @@
 //
 // A file of its own would cost a small content half a millisecond, fifty times
 // what appending it costs. Small is what is hashed with every read: nothing need
-// be remembered of where in a segment the bytes were seen to be right.
+// be remembered of where in a segment the bytes were seen to be right. Only what was
+// put a moment ago for somebody who goes through a layer is read from memory.
 //
 // A content is there once for all, and still not everybody's who knows its
 // digest: an owner reads what was put on his shelf, see shelf.go. On which

@@ -157,6 +157,10 @@ func (s *Store) wholeRecord(k Key, size int64, r record, g *segment, buf []byte)
 		buf = make([]byte, r.size)
 	}
 	buf = buf[:r.size]
+	if s.lately.read(k, buf) && int64(r.size) == size {
+		s.touchRecord(k, r)
+		return buf, nil
+	}
 	if _, err := g.file.ReadAt(buf, int64(r.offset)); err != nil {
 		return nil, s.missingRecord(k, r, err)
 	}

@@ -36,6 +36,7 @@ type Store struct {
 	recent       *recent
 	pins         pins
 	held         held
+	lately       lately
 	limit        int64 // bytes
 	small        int64 // bytes of the largest content that goes into a segment
 	maxDocuments int   // in one folder
@@ -126,6 +127,7 @@ func (s *Store) Close() error {
 	s.done.Wait()
 	s.round.close()
 	s.open.close()
+	s.lately.clear()
 	s.segments.close()
 	return errors.Join(s.scratch.close(), s.dir.close())
 }

@@ -32,7 +32,7 @@ type unpacking struct {
 // take unpacks member i while it comes. Its error is that of the transfer.
 func (u *unpacking) take(i uint32, m tree.Member) error {
 	member := &io.LimitedReader{R: u.body, N: m.Size}
-	err := u.run.site.unpack(m, member)
+	err := u.run.unpackMember(m, member)
 	if _, broken := io.Copy(io.Discard, member); broken != nil {
 		return broken
 	}
@@ -51,7 +51,7 @@ func (u *unpacking) takeBeside(i uint32, m tree.Member) error {
 	}
 	leave := u.run.site.content.fetches.unpacker(u.run.isAhead())
 	u.pending.Go(func() {
-		u.end(i, u.run.site.unpack(m, bytes.NewReader((*b)[:m.Size])))
+		u.end(i, u.run.unpackMember(m, bytes.NewReader((*b)[:m.Size])))
 		leave()
 		members.Put(b)
 	})
@@ -106,12 +106,15 @@ func (u *unpacking) finish() {
 	u.retry()
 }
 
-// unpack keeps the content of one member. What the store has no room for it
-// holds for a moment, for who waits; and it says so itself.
-func (s *Site) unpack(m tree.Member, r io.Reader) error {
-	batch := s.shelf.Batch()
+// unpackMember keeps the content of one member. What the store has no room for
+// it holds for a moment, for who waits; and it says so itself.
+func (r *run) unpackMember(m tree.Member, from io.Reader) error {
+	batch := r.site.shelf.Batch()
+	if r.isAhead() {
+		batch.ReadSoon()
+	}
 	var lost error
-	err := layer.Unpack(s.Tree, m, r, func(sum tree.Digest, data []byte) {
+	err := layer.Unpack(r.site.Tree, m, from, func(sum tree.Digest, data []byte) {
 		lost = errors.Join(lost, batch.PutVerified(sum, data))
 	})
 	return errors.Join(err, lost, batch.Close())
