@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -260,4 +261,42 @@ func TestATwinHasFilesOfItsOwn(t *testing.T) {
 	for _, repo := range []string{"victim", "twin"} {
 		web.compare(t, s, "/"+repo+"/v1/")
 	}
+}
+
+// TestAManifestAloneShowsNothing: a registry that takes manifests without looking
+// for their layers has the victim's very manifest in the thief's repository.
+func TestAManifestAloneShowsNothing(t *testing.T) {
+	reg := startRegistry(t)
+	s := secretSite()
+	index := s.publish(t, reg.host, "victim", "v1")
+	inner := reg.manifest(t, "victim", index).Manifests[0].Digest
+	doc := fetchOK(t, fmt.Sprintf("http://%s/v2/victim/manifests/%s", reg.host, inner), "Accept", typeManifest)
+	site{"index.html": []byte("thief")}.publish(t, reg.host, "thief", "own")
+	stolen := map[string]bool{"/v2/thief/manifests/v1": true, "/v2/thief/manifests/" + inner: true}
+	relay := startRelay(t, reg.host)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !stolen[req.URL.Path] {
+			relay.ServeHTTP(w, req)
+			return
+		}
+		w.Header().Set("Content-Type", typeManifest)
+		_, _ = w.Write(doc)
+	}))
+	t.Cleanup(server.Close)
+	d := mount(t, strings.TrimPrefix(server.URL, "http://"), never)
+	wantSite(t, d.path("victim/v1"), s)
+	wantSite(t, d.path("victim@"+inner), s)
+	d.waitUntilKept(t, "victim")
+	for _, name := range []string{"thief/v1", "thief@" + inner} {
+		for _, file := range append(s.names(), "app.js.gz") {
+			if data, err := os.ReadFile(d.path(name, file)); !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s/%s: got %d bytes, %v", name, file, len(data), err)
+			}
+		}
+		if names, err := os.ReadDir(d.path(name)); err == nil || len(names) > 0 {
+			t.Errorf("%s: got %d names, %v", name, len(names), err)
+		}
+	}
+	wantFile(t, d.path("thief/own/index.html"), []byte("thief"))
+	wantSite(t, d.path("victim/v1"), s)
 }
