@@ -78,16 +78,17 @@ func (s *Store) evictSegment(ctx context.Context, v victim, since time.Time) int
 // keepMarks appends anew the marks that were used since then, or since the segment
 // was full, by one write.
 func (s *Store) keepMarks(v victim, since time.Time) (kept int64) {
+	now := seconds(s.now())
 	marks := s.segments.usedIn(v.segment, func(k Key, r record) uint32 {
 		switch {
 		case !r.isMark():
 			return 0
 		case s.pins.has(k):
-			return seconds(s.now())
+			return now
 		case r.used < seconds(since) && int64(r.used) <= v.segment.written:
 			return 0
 		}
-		return r.used
+		return min(r.used, now) // what is loaded may be said to have been used later
 	})
 	fresh := make([]freshRecord, 0, len(marks))
 	for _, m := range marks {
