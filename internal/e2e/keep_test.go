@@ -17,6 +17,7 @@ func TestAFullDiskKeepsNothingFromServing(t *testing.T) {
 	reg := startRegistry(t)
 	s := smallSite().with(site{"media/a.bin": noise(11, 3<<20), "media/b.bin": noise(12, 3<<20)})
 	s.publish(t, reg.host, "my-app", "v1")
+	s.publish(t, reg.host, "twin", "v1")
 	disk := newDir(t)
 	must(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"))
 	t.Cleanup(func() { must(t, unix.Unmount(disk, 0)) })
@@ -24,6 +25,7 @@ func TestAFullDiskKeepsNothingFromServing(t *testing.T) {
 	web := startNginx(t, d.dir)
 	for range 2 {
 		web.compare(t, s, "/my-app/v1/")
+		web.compare(t, s, "/twin/v1/") // whose marks find no room either
 	}
 	r := run(t, "", command(t, "regfs"), "status", d.dir)
 	if r.code != 3 || !contains(r, "cache") {
