@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -482,4 +483,101 @@ func BenchmarkShelf(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestShelvesHaveWhatWasPutOnThem compares a store that evicts, is damaged and
+// opened again with what was ever put on three shelves: nothing else is read from
+// them, and what is read is right.
+func TestShelvesHaveWhatWasPutOnThem(t *testing.T) {
+	const contents, limit = 180, 8 << 20 // which is half of them
+	dir := t.TempDir()
+	var s *Store
+	var evicted int64
+	now := time.Now()
+	reopen := func() {
+		t.Helper()
+		if s != nil {
+			evicted += s.Stats().Evicted
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var err error
+		if s, err = open(dir, limit); err != nil {
+			t.Fatal(err)
+		}
+		s.log = slog.New(slog.DiscardHandler)
+		s.now = func() time.Time { return now }
+		s.trim(t.Context()) // which counts
+	}
+	reopen()
+	defer func() { s.Close() }()
+	ever := map[string]map[int]bool{"a": {}, "b": {}, "c": {}}
+	owners := []string{"a", "b", "c"}
+	r := rand.New(rand.NewPCG(1, 2))
+	read := 0
+	for step := range 6000 {
+		now = now.Add(time.Minute)
+		if s.Stats().Bytes > high(limit) {
+			s.trim(t.Context())
+		}
+		owner, i := owners[r.IntN(3)], r.IntN(contents)
+		h, size := s.Shelf(owner), 1+anySize(i)
+		data, k := bytesOf(uint64(i), size)
+		switch n := r.IntN(400); {
+		case n == 0:
+			reopen()
+		case n < 7:
+			spoilSegment(t, dir, r)
+		case n < 100:
+			b := h.Batch()
+			if err := errors.Join(b.PutVerified(k, data), b.Close()); err != nil {
+				t.Fatal(err)
+			}
+			ever[owner][i] = true
+		case n < 120:
+			_ = h.PutVerified(k, data) // or it is held for a moment
+			ever[owner][i] = true
+		default:
+			got, err := h.Bytes(k, int64(size))
+			if err == nil && (!ever[owner][i] || !bytes.Equal(got, data)) {
+				t.Fatalf("step %d: content %d of shelf %s: got %d bytes; put there: %v", step, i, owner, len(got), ever[owner][i])
+			}
+			if h.Has(k, int64(size)) && !ever[owner][i] {
+				t.Fatalf("step %d: content %d is said to be on shelf %s", step, i, owner)
+			}
+			if err == nil {
+				read++
+			}
+		}
+	}
+	if st := s.Stats(); read < 1000 || evicted < 100 || st.Bytes > limit {
+		t.Errorf("%d reads found anything, %d contents were evicted, %+v", read, evicted, st)
+	}
+}
+
+// spoilSegment changes a byte of a segment.
+func spoilSegment(t *testing.T, dir string, r *rand.Rand) {
+	t.Helper()
+	names, _ := segmentFiles(t, dir)
+	if len(names) == 0 {
+		return
+	}
+	f, err := os.OpenFile(names[r.IntN(len(names))], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil || fi.Size() == 0 {
+		return
+	}
+	at := r.Int64N(fi.Size())
+	b := []byte{0}
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{^b[0]}, at); err != nil {
+		t.Fatal(err)
+	}
 }
