@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -299,4 +300,25 @@ func TestAManifestAloneShowsNothing(t *testing.T) {
 	}
 	wantFile(t, d.path("thief/own/index.html"), []byte("thief"))
 	wantSite(t, d.path("victim/v1"), s)
+}
+
+// TestASharedCacheOpensNothing: two mounts of two registries share a cache, and in
+// the other registry a repository of the victim's very name is the thief's.
+func TestASharedCacheOpensNothing(t *testing.T) {
+	mine, theirs := startRegistry(t), startRegistry(t)
+	s := secretSite()
+	s.publish(t, mine.host, "victim", "v1")
+	theirs.putImage(t, "victim", "v1", imageConfig(), forgedLayer(t, s))
+	first := mount(t, mine.host, never)
+	wantSite(t, first.path("victim/v1"), s)
+	second := mount(t, theirs.host, never, "--cache="+first.cache) // which knows all that is there
+	web := startNginx(t, second.dir)
+	if got := cacheOf(t, second).Cache.Files; got < int64(len(s)) {
+		t.Fatalf("the second daemon knows of %d contents", got)
+	}
+	names := s.names()
+	wantNoByte(t, second, web, thief{"victim/v1", "", slices.DeleteFunc(names, func(name string) bool { return name == "media/few.bin" })})
+	mine.stop()
+	dropPages(t, first.path("victim/v1"), s)
+	wantSite(t, first.path("victim/v1"), s)
 }
