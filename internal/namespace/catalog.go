@@ -71,7 +71,7 @@ func (l *Live) isRepository(ctx context.Context, name string) (bool, error) {
 	}
 	dir, _ := parent(name)
 	known := l.names.isRepository(dir)
-	v, err := l.inquire(ctx, known, "repository "+name, func(ctx context.Context) (any, error) {
+	v, err := l.inquire(ctx, dir, "repository "+name, func(ctx context.Context) (any, error) {
 		if err := l.questions.admit(known); err != nil {
 			return false, err
 		}
@@ -92,6 +92,7 @@ func (l *Live) askRepository(ctx context.Context, name string) (bool, error) {
 	case err != nil:
 		return false, err
 	case is && l.names.add(name):
+		l.questions.met.vouch(name, l.now())
 		l.markDirty()
 	case !is:
 		l.absent.add(name)

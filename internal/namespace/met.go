@@ -16,6 +16,9 @@ const (
 	// after a second. What comes up again sooner is part of the same visit: nginx
 	// looks for a page and for its gzip form.
 	visit = time.Second / 2
+	// vouchAge is for how long names below a repository are no strangers after it was
+	// found for somebody who came back: the next name of the path is asked for then.
+	vouchAge = 10 * time.Second
 )
 
 // met are names that came up in a storm lately.
@@ -37,11 +40,41 @@ func (m *met) meet(name string, now time.Time) (back, first bool) {
 	if m.names == nil {
 		m.seed, m.names = maphash.MakeSeed(), make([]metName, maxMet)
 	}
-	hash := maphash.String(m.seed, name)
-	n := &m.names[hash%maxMet]
+	n, hash := m.place(name)
 	if n.hash != hash {
 		*n = metName{hash, now}
 		return false, true
 	}
 	return now.Sub(n.at) >= visit, false
 }
+
+// place is where a name is, or would be. The caller holds mu.
+func (m *met) place(name string) (n *metName, hash uint64) {
+	hash = maphash.String(m.seed, name)
+	return &m.names[hash%maxMet], hash
+}
+
+// vouch notes a repository that was found.
+func (m *met) vouch(repo string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.names == nil {
+		return // there was no storm yet
+	}
+	n, hash := m.place(below + repo)
+	*n = metName{hash, now}
+}
+
+// vouchedFor tells whether a repository was found lately.
+func (m *met) vouchedFor(repo string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.names == nil {
+		return false
+	}
+	n, hash := m.place(below + repo)
+	return n.hash == hash && now.Sub(n.at) < vouchAge
+}
+
+// below tells names of repositories that are vouched for from those that were met.
+const below = "below "

@@ -21,7 +21,7 @@ func TestAStrangerIsWhoDoesNotComeBack(t *testing.T) {
 	for _, k := range []kind{q.tags, q.repositories} {
 		k.asked.now, k.strangers.now = clock, clock
 	}
-	isStranger := func(name string) bool { return q.isStranger(true, name) }
+	isStranger := func(name string) bool { return q.isStranger(true, "app", name) }
 
 	if isStranger("new") {
 		t.Error("a stranger, and no storm")
@@ -46,8 +46,20 @@ func TestAStrangerIsWhoDoesNotComeBack(t *testing.T) {
 			t.Errorf("%q after %v: got %v, want %v", step.name, step.after, got, step.want)
 		}
 	}
-	if q.isStranger(false, "new") {
+	if q.isStranger(false, "", "new") {
 		t.Error("a storm of tags is one of repositories")
+	}
+
+	q.met.vouch("app", now)
+	if isStranger("v1") {
+		t.Error("a name below what was just found for somebody who came back is a stranger")
+	}
+	now = now.Add(vouchAge)
+	for range tagQuestions + 1 {
+		_ = q.admit(true)
+	}
+	if !isStranger("v1") {
+		t.Error("a name below what was found a while ago is none")
 	}
 
 	storm := func(perSecond int) (strangers int) {
@@ -68,7 +80,7 @@ func TestAStrangerIsWhoDoesNotComeBack(t *testing.T) {
 }
 
 // TestInAStormWhoComesBackIsAskedFor: the registry hears of no name that came up
-// once. One that comes up again is asked for, and is there for the visit after.
+// once. One that comes up again is.
 func TestInAStormWhoComesBackIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.Publish("app", "v1", map[string]string{"f": "x"})
@@ -104,10 +116,11 @@ func TestInAStormWhoComesBackIsAskedFor(t *testing.T) {
 		if len(requests) > 0 {
 			t.Errorf("%s: the registry was asked %d times, such as %q", what, len(requests), requests[0])
 		}
-		eventually(t, what+", of which nobody heard, is there", func() bool {
-			storm() // which goes on
-			return lookup(name[0], name[1]) == nil
-		})
+		time.Sleep(visit)
+		storm() // which goes on
+		if err := lookup(name[0], name[1]); err != nil {
+			t.Errorf("%s, for who comes back alone: %v", what, err)
+		}
 		if !l.questions.repositories.storms() || !l.questions.tags.storms() {
 			t.Errorf("%s: the storm was over before", what)
 		}

@@ -190,7 +190,7 @@ func (l *Live) resolve(ctx context.Context, r ref) (*site.Site, error) {
 	}
 	asking, cancel := context.WithTimeout(ctx, answerBudget)
 	defer cancel()
-	v, err := l.inquire(asking, l.names.isRepository(r.repo), "what "+r.String()+" is", func(ctx context.Context) (any, error) {
+	v, err := l.inquire(asking, r.repo, "what "+r.String()+" is", func(ctx context.Context) (any, error) {
 		if err := l.admitTag(r); err != nil {
 			return nil, err
 		}

@@ -77,27 +77,24 @@ func (q *questions) kind(known bool) kind {
 // storms tells whether more names come up than are asked for.
 func (k kind) storms() bool { return k.asked.refused(stormAge) || k.strangers.refused(stormAge) }
 
-// isStranger tells whether a name comes up for the first time in a storm. Few of
-// these ever come up again: who makes up names, each another, is not to have the
-// registry asked for any.
-func (q *questions) isStranger(known bool, key string) bool {
-	k := q.kind(known)
-	if !k.storms() {
+// isStranger tells whether a name, below a repository or other, comes up for the
+// first time in a storm. Few of these ever come up again: who makes up names, each
+// another, is not to have the registry asked for any.
+func (q *questions) isStranger(known bool, repo, key string) bool {
+	k, now := q.kind(known), q.now()
+	if !k.storms() || q.met.vouchedFor(repo, now) {
 		return false
 	}
-	back, first := q.met.meet(key, q.now())
+	back, first := q.met.meet(key, now)
 	if first {
 		k.strangers.take() // if there are too many it storms on
 	}
 	return !back
 }
 
-// enter tells whether the answer to a question may be waited for; leave says that
-// it was.
-func (q *questions) enter(known bool) (leave func(), ok bool) {
-	if q.kind(known).storms() {
-		return nil, false
-	}
+// enter tells whether there is patience to wait for an answer; leave says that it
+// was waited for.
+func (q *questions) enter() (leave func(), ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	began := q.reckon()
@@ -119,45 +116,51 @@ func (q *questions) reckon() (now time.Time) {
 	return now
 }
 
-// inquire has work ask the registry about an unknown name below a repository that
-// is known, or another, once at a time for each key, and waits for the answer. Where
-// it may not, the question is asked all the same, behind: work keeps what it learns,
-// for whoever comes back. In a storm it is asked only for who came back already. The
-// error then is ErrBusy.
-func (l *Live) inquire(ctx context.Context, known bool, key string, work func(context.Context) (any, error)) (any, error) {
+// inquire has work ask the registry about an unknown name, below a repository or
+// other, once at a time for each key, and waits for the answer. Where it may not, the
+// question is asked all the same, behind: work keeps what it learns, for whoever comes
+// back. In a storm it is asked only for who came back already, and waited for only if
+// nothing else is asked behind. The error of who does not wait is ErrBusy.
+func (l *Live) inquire(ctx context.Context, repo, key string, work func(context.Context) (any, error)) (any, error) {
 	if err := l.health.Check(); err != nil {
 		return nil, err // why it is away says more than that there is no time
 	}
-	if l.questions.isStranger(known, key) {
+	known := l.names.isRepository(repo)
+	if l.questions.isStranger(known, repo, key) {
 		l.questions.turnAway()
 		return nil, ErrBusy
 	}
-	if leave, ok := l.questions.enter(known); ok {
+	leave, patient := l.questions.enter()
+	if patient && !l.questions.kind(known).storms() {
 		defer leave()
 		return l.loader.Do(ctx, key, work)
 	}
-	l.inquireBehind(key, work)
-	return nil, ErrBusy
-}
-
-// inquireBehind has work ask the registry for nobody who waits, if not too much of
-// that is under way already.
-func (l *Live) inquireBehind(key string, work func(context.Context) (any, error)) {
 	select {
 	case l.questions.behind <- struct{}{}:
 	default:
 		l.questions.turnAway()
-		return
+		return nil, ErrBusy
+	}
+	if patient && len(l.questions.behind) == 1 {
+		defer leave()
+		l.behind(func() { l.leaveSlot(time.After(behindPace)) })
+		return l.loader.Do(ctx, key, work)
 	}
 	l.behind(func() {
-		defer func() { <-l.questions.behind }()
 		pace := time.After(behindPace)
 		_, _ = l.loader.Do(l.ctx, key, work) // what it says was kept
-		select {
-		case <-pace:
-		case <-l.ctx.Done():
-		}
+		l.leaveSlot(pace)
 	})
+	return nil, ErrBusy
+}
+
+// leaveSlot lets another question behind begin, at its pace.
+func (l *Live) leaveSlot(pace <-chan time.Time) {
+	select {
+	case <-pace:
+	case <-l.ctx.Done():
+	}
+	<-l.questions.behind
 }
 
 // admit takes one question out of the budget, of names below a repository that

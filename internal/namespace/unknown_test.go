@@ -98,7 +98,7 @@ func TestPatienceComesBack(t *testing.T) {
 	now := time.Now()
 	q.now = func() time.Time { return now }
 	wait := func(long time.Duration) bool {
-		leave, ok := q.enter(true)
+		leave, ok := q.enter()
 		if ok {
 			now = now.Add(long)
 			leave()
