@@ -1,8 +1,8 @@
 // Command bench measures regfs beside what a user would have without it, and
 // writes one table of ratios: nginx over a local folder, curl for transfers, tar
 // and gzip for publishing. Each row's measurement is in the file named after its
-// kind: warm.go, gzip.go, cold.go, listing.go, browser.go, fairness.go, memory.go,
-// publish.go, rules.go.
+// kind: warm.go, gzip.go, cold.go, listing.go, browser.go, fairness.go, storm.go,
+// memory.go, publish.go, rules.go.
 // What a user can install in place of regfs (rclone, squashfuse, crane) is
 // measured beside it.
 //
@@ -118,12 +118,13 @@ func (b *bench) measure() {
 		{"C4", b.wholeSite},
 		{"C5", b.browsing},
 		{"F1", b.fairness},
+		{"F2", b.storm},
 		{"M2", b.walk},
 		{"M3", b.starting},
 		{"P1 P2", b.bundling},
 		{"P3", b.uploading},
 	} {
-		if b.ctx.Err() != nil || b.site != "" && slices.Contains([]string{"C5", "F1", "M2", "M3"}, group.rows) || !b.rows.MatchString(group.rows) {
+		if b.ctx.Err() != nil || b.site != "" && slices.Contains([]string{"C5", "F1", "F2", "M2", "M3"}, group.rows) || !b.rows.MatchString(group.rows) {
 			continue
 		}
 		if err := group.make(); err != nil {

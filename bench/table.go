@@ -57,6 +57,21 @@ func (t *table) duration(id, what string, p pair, must float64, note string) {
 	t.add(r)
 }
 
+// moment adds a row of times below a thousandth of a second, where less is better: at
+// most must times the limit, 0 for no aim.
+func (t *table) moment(id, what string, p pair, must float64, note string) {
+	short := pair{peers: p.peers}
+	for i := range p.ours {
+		short.ours, short.limit = append(short.ours, p.ours[i]*1e6), append(short.limit, p.limit[i]*1e6)
+	}
+	r := short.row(id, what, "%.0f µs")
+	if must > 0 {
+		r.must, r.reached = fmt.Sprintf("≤ %.2f", must), yes(median(p.ratios()) <= must)
+	}
+	r.note = note
+	t.add(r)
+}
+
 func (p pair) row(id, what, format string) row {
 	all := p.ratios()
 	peers := map[string]string{}
