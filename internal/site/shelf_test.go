@@ -275,3 +275,26 @@ func TestNamesAreOfOneRepository(t *testing.T) {
 		t.Errorf("the same manifest in another repository: got %q, want its own layer read", requests)
 	}
 }
+
+// TestKeysAreOfContentsAndMarks: who keeps the ones from eviction keeps the others.
+func TestKeysAreOfContentsAndMarks(t *testing.T) {
+	w := newWorld(t)
+	l, _ := w.open(t.TempDir())
+	s := w.load(l, "my-app", "v1", secrets())
+	keys := map[cache.Key]bool{}
+	for k := range s.Keys {
+		keys[k] = true
+	}
+	for i := range uint32(s.Tree.Members()) {
+		m := s.Tree.Member(i)
+		for c := m.First; c < m.First+m.Count; c++ {
+			k := s.Tree.Chunk(c).Digest
+			if mark := l.shelf("my-app").Mark(k); !keys[k] || !keys[mark] {
+				t.Errorf("chunk %x: its key is there: %v, its mark's: %v", k[:8], keys[k], keys[mark])
+			}
+		}
+	}
+	if len(keys) < 2*len(secrets()) {
+		t.Errorf("only %d keys", len(keys))
+	}
+}
