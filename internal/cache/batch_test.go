@@ -131,16 +131,25 @@ func TestManyBatchesAtOnce(t *testing.T) {
 
 // BenchmarkBatch puts five contents as a member of a layer has them.
 func BenchmarkBatch(b *testing.B) {
-	const size, count = 14 << 10, 5
 	s := openStore(b, b.TempDir(), plenty)
+	for name, begin := range map[string]func() *Batch{"store": s.Batch, "shelf": s.Shelf("registry.example.org team/my-app").Batch} {
+		b.Run(name, func(b *testing.B) { benchmarkBatch(b, begin) })
+	}
+}
+
+// batched is how many contents there were, so that each is another.
+var batched uint64
+
+func benchmarkBatch(b *testing.B, begin func() *Batch) {
+	const size, count = 14 << 10, 5
 	data, _ := bytesOf(1, size)
 	b.SetBytes(size * count)
 	b.ReportAllocs()
-	for i := uint64(0); b.Loop(); {
-		batch := s.Batch()
+	for b.Loop() {
+		batch := begin()
 		for range count {
-			binary.LittleEndian.PutUint64(data, i)
-			i++
+			binary.LittleEndian.PutUint64(data, batched)
+			batched++
 			if err := batch.PutVerified(sha256.Sum256(data), data); err != nil {
 				b.Fatal(err)
 			}
