@@ -25,12 +25,13 @@ const (
 type met struct {
 	mu    sync.Mutex
 	seed  maphash.Seed // so that nobody can choose names that push another out
-	names []metName
+	began time.Time
+	names []metName // nil before the first storm
 }
 
 type metName struct {
 	hash uint64
-	at   time.Time
+	at   time.Duration // when, since it all began
 }
 
 // meet tells whether a name comes back, or comes up first.
@@ -38,43 +39,47 @@ func (m *met) meet(name string, now time.Time) (back, first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.names == nil {
-		m.seed, m.names = maphash.MakeSeed(), make([]metName, maxMet)
+		m.seed, m.began, m.names = maphash.MakeSeed(), now, make([]metName, maxMet)
 	}
-	n, hash := m.place(name)
-	if n.hash != hash {
-		*n = metName{hash, now}
-		return false, true
+	age, known := m.age(name, now)
+	if !known {
+		m.note(name, now)
 	}
-	return now.Sub(n.at) >= visit, false
-}
-
-// place is where a name is, or would be. The caller holds mu.
-func (m *met) place(name string) (n *metName, hash uint64) {
-	hash = maphash.String(m.seed, name)
-	return &m.names[hash%maxMet], hash
+	return known && age >= visit, !known
 }
 
 // vouch notes a repository that was found.
 func (m *met) vouch(repo string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.names == nil {
-		return // there was no storm yet
+	if m.names != nil {
+		m.note(below+repo, now)
 	}
-	n, hash := m.place(below + repo)
-	*n = metName{hash, now}
 }
 
 // vouchedFor tells whether a repository was found lately.
 func (m *met) vouchedFor(repo string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.names == nil {
-		return false
-	}
-	n, hash := m.place(below + repo)
-	return n.hash == hash && now.Sub(n.at) < vouchAge
+	age, known := m.age(below+repo, now)
+	return known && age < vouchAge
 }
 
 // below tells names of repositories that are vouched for from those that were met.
 const below = "below "
+
+// note keeps a name in its place, and age tells for how long it has been there. The
+// caller holds mu.
+func (m *met) note(name string, now time.Time) {
+	hash := maphash.String(m.seed, name)
+	m.names[hash%maxMet] = metName{hash, now.Sub(m.began)}
+}
+
+func (m *met) age(name string, now time.Time) (age time.Duration, known bool) {
+	if m.names == nil {
+		return 0, false
+	}
+	hash := maphash.String(m.seed, name)
+	n := m.names[hash%maxMet]
+	return now.Sub(m.began) - n.at, n.hash == hash
+}

@@ -141,13 +141,13 @@ func (l *Live) inquire(ctx context.Context, repo, key string, work func(context.
 		l.questions.turnAway()
 		return nil, ErrBusy
 	}
+	pace := time.After(behindPace)
 	if patient && len(l.questions.behind) == 1 {
+		defer l.behind(func() { l.leaveSlot(pace) })
 		defer leave()
-		l.behind(func() { l.leaveSlot(time.After(behindPace)) })
 		return l.loader.Do(ctx, key, work)
 	}
 	l.behind(func() {
-		pace := time.After(behindPace)
 		_, _ = l.loader.Do(l.ctx, key, work) // what it says was kept
 		l.leaveSlot(pace)
 	})
