@@ -12,7 +12,8 @@
 // (FUSE, HTTP) nor how one is packed.
 //
 // Read in this order: site.go (one version), content.go (its bytes), shelf.go (whose
-// they are), fetch.go (where they come from) with plan.go (what is fetched ahead),
-// load.go and layers.go (how a version comes to be), record.go (how it is kept),
-// errors.go (what keeps it from being shown).
+// they are), fetch.go (where they come from) with ahead.go (what is fetched ahead of
+// a reader) and plan.go (what else nobody has asked for), load.go and layers.go (how
+// a version comes to be), record.go (how it is kept), errors.go (what keeps it from
+// being shown).
 package site
