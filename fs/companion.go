@@ -13,7 +13,7 @@ func (f *FS) tellCompanion(c *site.Companion, settled bool, out *fuse.EntryOut) 
 	switch {
 	case c != nil:
 		n := inode{made: &made{companion: c, isFile: true}}
-		return f.tell(contentID("companion", c.Repository(), n.made.hash()), n, out, forever)
+		return f.tell(contentID(gzipForm, c.Site(), n.made.hash()), n, out, forever)
 	case settled:
 		return miss(out, forever)
 	}

@@ -33,19 +33,20 @@ func hashID(kind string, words ...string) nodeID {
 	return newID(binary.LittleEndian.Uint64(h.Sum(nil)))
 }
 
-// contentID is the id of a file that has a content, of which the first bytes of
-// its digest are given, in a repository. The kernel keeps what it has read by the
-// id, so that nothing that was read below one repository is ever shown below
-// another. It is a hash of its own because it is made for every name that is looked
-// up or listed, and takes no memory.
-func contentID(kind, repo string, content uint64) nodeID {
-	var room [128]byte
-	words := append(room[:0], kind...)
-	words = append(words, 0)
-	words = append(words, repo...)
-	words = append(words, 0)
-	sum := sha256.Sum256(binary.LittleEndian.AppendUint64(words, content))
-	return newID(binary.LittleEndian.Uint64(sum[:]))
+// What has a content: a file of a site, or its gzip form.
+const (
+	plainFile = 0
+	gzipForm  = 0x6a09e667f3bcc908 // any number will do
+)
+
+// contentID is the id of what has a content, of which the first bytes of its
+// digest are given, in the repository of s. The kernel keeps what it has read by
+// the id, so that nothing that was read below one repository is ever shown below
+// another. Both are parts of cryptographic hashes, and so is what they make
+// together: it takes as many tries to meet somebody else's as to meet the half of
+// a digest. Each name that is looked up or listed has one made.
+func contentID(kind uint64, s *site.Site, content uint64) nodeID {
+	return newID(content ^ s.RepositoryHash() ^ kind)
 }
 
 // folderID is the id of a folder of the namespace, "" for the root.

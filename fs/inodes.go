@@ -100,7 +100,7 @@ func same(a, b inode) bool {
 func sameMade(a, b *made) bool {
 	if a.companion != nil || b.companion != nil {
 		return a.companion != nil && b.companion != nil && a.companion.Digest == b.companion.Digest &&
-			a.companion.Repository() == b.companion.Repository()
+			a.companion.Site().Repository() == b.companion.Site().Repository()
 	}
 	return a.path == b.path && a.isFile == b.isFile && a.derived == b.derived
 }

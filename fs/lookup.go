@@ -162,5 +162,5 @@ func childID(parent nodeID, n inode) nodeID {
 	case tree.Symlink:
 		return hashID("symlink", t.Target(n.node))
 	}
-	return contentID("file", n.site.Repository(), t.ID(n.node))
+	return contentID(plainFile, n.site, t.ID(n.node))
 }

@@ -33,11 +33,3 @@ func TestAFileIsOneInodeInOneRepository(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkContentID is what each name costs that is looked up or listed.
-func BenchmarkContentID(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		contentID("file", "team/some-application", 0x1234567890abcdef)
-	}
-}

@@ -26,13 +26,17 @@ func (s *Store) Shelf(owner string) Shelf {
 	return Shelf{s, sha256.Sum256([]byte("shelf\x00" + owner))}
 }
 
+// ownerPart is how many bytes of an owner's hash are in its marks: as many as nobody
+// can meet, and so few that a mark is hashed in one block of SHA-256.
+const ownerPart = 16
+
 // Mark is the key of the mark for content k, for who pins both. Contents may be
 // anything, so that one could be made whose SHA-256 is that of these words; the
 // complement of a SHA-256 is no content's digest.
 func (h Shelf) Mark(k Key) Key {
-	var words [2 * len(k)]byte
-	copy(words[:], h.owner[:])
-	copy(words[len(k):], k[:])
+	var words [ownerPart + len(k)]byte
+	copy(words[:], h.owner[:ownerPart])
+	copy(words[ownerPart:], k[:])
 	m := sha256.Sum256(words[:])
 	for i := range m {
 		m[i] = ^m[i]
@@ -50,8 +54,9 @@ func (h Shelf) Marked(k Key) bool {
 	return ok
 }
 
-// Has is Store.Has for what is on the shelf.
-func (h Shelf) Has(k Key, size int64) bool { return h.Marked(k) && h.store.Has(k, size) }
+// Has is Store.Has for what is on the shelf. A mark takes a hash to be found, which
+// is spared for what nobody has.
+func (h Shelf) Has(k Key, size int64) bool { return h.store.Has(k, size) && h.Marked(k) }
 
 // Kept is Store.Kept for what is on the shelf, and known to be on the disk.
 func (h Shelf) Kept(k Key, size int64) bool {

@@ -114,8 +114,8 @@ func pays(size, plain int64) bool { return size > 0 && size <= mostOf(plain) }
 // mostOf is how large the companion of a file of so many bytes may be.
 func mostOf(plain int64) int64 { return plain - (plain+mustSave-1)/mustSave }
 
-// Repository is as that of the site whose file it is of.
-func (c *Companion) Repository() string { return c.site.repo }
+// Site is that whose file it is of.
+func (c *Companion) Site() *Site { return c.site }
 
 // Name says what the companion is, for the log.
 func (c *Companion) Name() string {

@@ -1,6 +1,9 @@
 package site
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+
 	"github.com/regfs/regfs/internal/cache"
 	"github.com/regfs/regfs/internal/tree"
 )
@@ -21,6 +24,15 @@ func (c *contents) shelf(repo string) cache.Shelf {
 // Repository is the name of the repository that holds the site. Between
 // repositories nothing may be shared that has not been seen to be in both.
 func (s *Site) Repository() string { return s.repo }
+
+// RepositoryHash is a part of a cryptographic hash of that name, for who makes many
+// ids that are to differ between repositories.
+func (s *Site) RepositoryHash() uint64 { return s.repoHash }
+
+func hashRepository(repo string) uint64 {
+	sum := sha256.Sum256([]byte("repository " + repo))
+	return binary.LittleEndian.Uint64(sum[:])
+}
 
 // isProved tells whether all bytes of file n have come from the site's repository
 // before, be they here now or not.

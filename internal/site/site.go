@@ -20,15 +20,16 @@ type Site struct {
 	Settings manifest.Settings // how it wants to be served
 	Warning  string            // what is odd about it, for people
 
-	repo    string      // whose blobs hold its content
-	shelf   cache.Shelf // has what has come from there
-	layers  []manifest.Descriptor
-	content *contents
-	plans   []plan       // one for each layer
-	demands atomic.Int32 // fetches that somebody waited for
-	problem error        // why it has no files, see Problem
-	past    *pasts       // what was in its place before; nil for nothing
-	isKept  atomic.Bool  // the store has its tree
+	repo     string      // whose blobs hold its content
+	repoHash uint64      // see RepositoryHash
+	shelf    cache.Shelf // has what has come from there
+	layers   []manifest.Descriptor
+	content  *contents
+	plans    []plan       // one for each layer
+	demands  atomic.Int32 // fetches that somebody waited for
+	problem  error        // why it has no files, see Problem
+	past     *pasts       // what was in its place before; nil for nothing
+	isKept   atomic.Bool  // the store has its tree
 
 	rulesOnce sync.Once
 	rules     *rules.Set
@@ -43,7 +44,7 @@ func (s *Site) IsKept() bool { return s.isKept.Load() }
 // newSite ties a tree to the repository from which its content can be read.
 func newSite(c *contents, repo string, r record, t *tree.Tree) *Site {
 	s := &Site{
-		Digest: r.Digest, Tree: t, Settings: r.Settings, repo: repo, layers: r.Layers,
+		Digest: r.Digest, Tree: t, Settings: r.Settings, repo: repo, repoHash: hashRepository(repo), layers: r.Layers,
 		shelf: c.shelf(repo), content: c, plans: make([]plan, len(r.Layers)), Warning: r.Warning,
 	}
 	s.spanMembers()
