@@ -1,6 +1,9 @@
 package registry
 
-import "errors"
+import (
+	"errors"
+	"net/http"
+)
 
 // What a registry said no to is an fs.ErrNotExist (404) or an fs.ErrPermission
 // (401, 403) inside the error. These are the other two kinds.
@@ -13,3 +16,12 @@ var (
 	// size.
 	ErrMismatch = errors.New("content does not match its digest")
 )
+
+// Lacking tells of an ErrUnavailable whether the storage to which a registry
+// redirected said that it has not what was asked for. Both are there, then, and
+// may have all else.
+func Lacking(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && errors.Is(f.kind, ErrUnavailable) &&
+		(f.status == http.StatusNotFound || f.status == http.StatusGone)
+}

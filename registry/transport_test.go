@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"net/http"
@@ -140,6 +141,27 @@ func TestAnExpiredSignatureIsAskedForAgain(t *testing.T) {
 	_, err = c.Range(testContext(t), "app", blobDigest, blobSize, 10, 20)
 	if !errors.Is(err, ErrUnavailable) || redirects.Load() != 2 || strings.Contains(err.Error(), "S3CR3T") {
 		t.Errorf("expired for ever: got %v after %d requests, want ErrUnavailable after 2 and no signature", err, redirects.Load())
+	}
+}
+
+// TestWhatAStorageLacksIsNoSilence: it is no word of the registry on what there is
+// either.
+func TestWhatAStorageLacksIsNoSilence(t *testing.T) {
+	for status, want := range map[int]bool{http.StatusNotFound: true, http.StatusGone: true, http.StatusForbidden: false, http.StatusBadGateway: false} {
+		storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(storage.Close)
+		c := lie(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", storage.URL)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		})
+		_, err := c.Range(testContext(t), "app", blobDigest, blobSize, 10, 20)
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, fs.ErrNotExist) || Lacking(err) != want {
+			t.Errorf("%d of a storage: got %v, lacking: %v, want %v", status, err, Lacking(err), want)
+		}
+	}
+	c := lie(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	if _, err := c.Range(testContext(t), "app", blobDigest, blobSize, 10, 20); Lacking(err) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("404 of the registry: got %v, want that it says so itself", err)
 	}
 }
 

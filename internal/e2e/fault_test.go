@@ -89,6 +89,7 @@ var quickFaults = []faultRow{
 	forRanges("announced long", altered(true, long), 3),
 	forAll("a signed address that has expired", expired, 2, right(3)), // the redirect, the refusal, the next redirect
 	forAll("signed addresses that have all expired", expired, 0, eio(4)),
+	forAll("the storage lacks it", storage(http.StatusNotFound, "NoSuchKey"), 0, eio(2)),
 	forAll("redirected in circles", redirect("?again=1"), 0, eio(6)),
 	forAll("redirected to a metadata service", redirect("http://169.254.169.254/latest/meta-data/?sig="+canarySignature), 0, eio(1)),
 	forAll("redirected to a file", redirect("file:///etc/passwd"), 0, eio(1)),
@@ -290,5 +291,32 @@ func TestACrowdTriesAgainAsOne(t *testing.T) {
 	crowd.Wait()
 	if got := len(proxy.seen(r)); got != tries {
 		t.Errorf("got %d requests, want %d", got, tries)
+	}
+}
+
+// TestALayerThatIsLostTakesNoOtherWithIt: its readers come again and again, and those
+// of other sites are asked for what is theirs all the same.
+func TestALayerThatIsLostTakesNoOtherWithIt(t *testing.T) {
+	reg := startRegistry(t)
+	lost, good := manyFiles(20, 1<<20), manyFiles(20, 1<<20) // large enough that files are asked for one by one
+	for i, name := range lost.names() {                      // no file of one is in the other
+		lost[name] = noise(uint64(200+i), 1<<20)
+	}
+	lost.publish(t, reg.host, "lost", "v1")
+	good.publish(t, reg.host, "good", "v1")
+	proxy := startFaultProxy(t, reg.host)
+	d := mount(t, proxy.host(), never)
+	waitForStat(t, d.path("lost/v1"))
+	waitForStat(t, d.path("good/v1"))
+	proxy.spoil(blobOf(reg.layer(t, "lost", "v1").Digest), 0, storage(http.StatusNotFound, "NoSuchKey"))
+	for i, name := range good.names()[:4] {
+		for _, other := range lost.names()[4*i : 4*i+4] {
+			if _, err := reading(d.path("lost/v1", other), 0, 64)(); !errors.Is(err, syscall.EIO) {
+				t.Fatalf("%s of the layer that is lost: got %v, want EIO", other, err)
+			}
+		}
+		if got, err := reading(d.path("good/v1", name), 0, 1<<20)(); err != nil || !bytes.Equal(got, good[name]) {
+			t.Errorf("%s of another site: got %d bytes, %v, want the right %d", name, len(got), err, len(good[name]))
+		}
 	}
 }

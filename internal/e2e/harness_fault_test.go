@@ -306,17 +306,23 @@ func redirect(to string) fault {
 	}
 }
 
-// expired sends to a storage, which is ourselves by another name, with a signature
-// that it finds too old. A rule matches both requests.
+// expired sends to a storage with a signature that it finds too old.
 func expired(w http.ResponseWriter, req *http.Request, p *faultProxy) {
-	host, port, _ := net.SplitHostPort(p.host())
-	storage := net.JoinHostPort("localhost", port)
-	if strings.HasPrefix(req.Host, host) {
-		redirect("http://"+storage+req.URL.Path+"?X-Signature="+canarySignature)(w, req, p)
-		return
+	storage(http.StatusForbidden, "AccessDenied")(w, req, p)
+}
+
+// storage sends to a storage, which is ourselves by another name, that answers with
+// a status. A rule matches both requests.
+func storage(status int, code string) fault {
+	return func(w http.ResponseWriter, req *http.Request, p *faultProxy) {
+		host, port, _ := net.SplitHostPort(p.host())
+		if strings.HasPrefix(req.Host, host) {
+			redirect("http://"+net.JoinHostPort("localhost", port)+req.URL.Path+"?X-Signature="+canarySignature)(w, req, p)
+			return
+		}
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<Error><Code>%s</Code><SignatureProvided>%s</SignatureProvided></Error>", code, req.URL.RawQuery)
 	}
-	w.WriteHeader(http.StatusForbidden)
-	fmt.Fprintf(w, "<Error><Code>AccessDenied</Code><SignatureProvided>%s</SignatureProvided></Error>", req.URL.RawQuery)
 }
 
 // manifestOf matches requests for the manifest that reference names.

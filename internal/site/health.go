@@ -44,8 +44,8 @@ func (h *Health) Check() error {
 func (h *Health) Note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, errBroken) {
-		h.failures = 0
+	if !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, errBroken) || registry.Lacking(err) {
+		h.failures = 0 // an answer, whatever it is
 		return
 	}
 	h.failures++
