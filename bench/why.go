@@ -10,7 +10,7 @@ var whys = []struct{ id, subject, why string }{
 	{"W1", "", whyWarm}, {"W2", "", whyWarm}, {"W3", "", whyWarm}, {"W4", "", whyWarm},
 	{"C1", "0s", whyTable}, {"C2", "0s", whyWhole}, {"C3", "", whyListing},
 	{"C4", "", `processor time, and a question of the kernel for each read, as tar asks for one after the other. Of 8,002 files,
-read in 0.88 s on a quiet machine (curl and gunzip: 0.66 s), the daemon takes 0.79 s of processor time, tar and its pipe 0.33 and the
+read in 0.9 s on a quiet machine (curl and gunzip: 0.65 s), the daemon takes 0.79 s of processor time, tar and its pipe 0.33 and the
 registry 0.15, on 1.4 of the two cores. Tar waits for no bytes, but for 25 of the first 100 ms: what it waits for are the answers to
 9,802 reads, the kernel's second one of a file of more than some 16 kB among them. With all of it in the cache they take 0.64 s, and 0.5
 with tar and the daemon held on one core: to wake the other one, where it is idle, takes 23 µs here, twice a read (perf bench sched
