@@ -60,7 +60,13 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.site, "site", "", "`folder` with a website to measure with in place of docs")
 	rows := flag.String("rows", "", "only rows whose name matches this `expression`")
 	out := flag.String("out", "", "`file` to write the table to")
+	form := flag.String("storm", "", "only ask -server for names of this `form`, from number -first on, until stdin ends: for the bench itself")
+	server := flag.String("server", "", "`URL` for -storm")
+	first := flag.Int("first", 0, "`number` for -storm")
 	flag.Parse()
+	if *form != "" {
+		return makeUpNames(*server, *form, *first)
+	}
 	if b.short {
 		b.runs, b.peerRuns, b.load = 3, 1, time.Second
 	}
