@@ -23,15 +23,11 @@ func (b *bench) fairness() error {
 	if err := b.publish(&dead); err != nil {
 		return err
 	}
-	d, err := b.mount(b.served.host)
+	d, server, err := b.serve()
 	if err != nil {
 		return err
 	}
 	defer d.stop()
-	server, err := b.nginx(d.dir)
-	if err != nil {
-		return err
-	}
 	// Of the one the index is known, of the other all is here.
 	if _, err := b.shell(`tar cf - -C "$1" . | cat >/dev/null; ls "$2" >/dev/null`, d.path(b.docs), d.path(dead)); err != nil {
 		return err

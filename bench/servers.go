@@ -108,6 +108,17 @@ func (b *bench) mount(host string) (*daemon, error) {
 	return b.mountIn(home, host)
 }
 
+// serve mounts, and serves that by nginx.
+func (b *bench) serve() (d *daemon, server string, err error) {
+	if d, err = b.mount(b.served.host); err != nil {
+		return nil, "", err
+	}
+	if server, err = b.nginx(d.dir); err != nil {
+		d.stop()
+	}
+	return d, server, err
+}
+
 // home makes a folder for a mountpoint and a cache.
 func (b *bench) home() (string, error) { return os.MkdirTemp(b.temp, "mount") }
 

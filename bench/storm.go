@@ -36,15 +36,11 @@ const (
 // Who asks is a process of its own, and stands for machines elsewhere: it is measured
 // too when it gives way to the servers, as those would.
 func (b *bench) storm() error {
-	d, err := b.mount(b.served.host)
+	d, server, err := b.serve()
 	if err != nil {
 		return err
 	}
 	defer d.stop()
-	server, err := b.nginx(d.dir)
-	if err != nil {
-		return err
-	}
 	page := "/" + b.docs.name + "/v1/" + b.docs.files[0].path
 	made := 0 // names: each is another
 	slowest := func(name string, nice int) func() (float64, error) {

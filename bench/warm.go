@@ -15,15 +15,11 @@ import (
 // warm makes W1 to W4, and M1 from the same daemon: regfs under nginx beside the
 // same nginx over the local folder, everything in the page cache.
 func (b *bench) warm() error {
-	d, err := b.mount(b.served.host)
+	d, ours, err := b.serve()
 	if err != nil {
 		return err
 	}
 	defer d.stop()
-	ours, err := b.nginx(d.dir)
-	if err != nil {
-		return err
-	}
 	local, err := b.localFolder()
 	if err != nil {
 		return err

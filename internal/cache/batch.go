@@ -49,7 +49,7 @@ func (b *Batch) PutVerified(k Key, data []byte) error {
 	var err error
 	switch {
 	case int64(len(data)) > b.s.small:
-		err = b.s.putOrHold(freshRecord{key: k, data: data})
+		err = b.s.putOrHold(k, data)
 	case !b.s.touched(k):
 		err = b.add(k, data)
 	}
@@ -67,9 +67,9 @@ func (b *Batch) add(k Key, data []byte) (lost error) {
 	if n := len(b.b) + recordHeader + len(data); n > batchSize || int64(n) > b.s.segments.max {
 		lost = b.flush()
 	}
-	r := freshRecord{k, data, seconds(b.s.now())}
-	b.b = appendRecord(b.b, r)
-	b.entries = append(b.entries, usedEntry{entry{k, uint32(len(b.b) - len(data)), uint32(len(data))}, r.used})
+	var e usedEntry
+	b.b, e = appendRecord(b.b, freshRecord{k, data, seconds(b.s.now())})
+	b.entries = append(b.entries, e)
 	return lost
 }
 
@@ -89,7 +89,7 @@ func (b *Batch) flush() (lost error) {
 		return nil
 	case b.s.putAll(b.b, b.entries) != nil:
 		for _, e := range b.entries {
-			lost = errors.Join(lost, b.s.putOrHold(freshRecord{e.key, b.b[e.offset:e.end()], e.used}))
+			lost = errors.Join(lost, b.s.putOrHold(e.key, b.b[e.offset:e.end()]))
 		}
 	case b.soon:
 		b.s.lately.add(b.b, b.entries)
@@ -99,9 +99,9 @@ func (b *Batch) flush() (lost error) {
 }
 
 // putOrHold keeps a content or mark for who does not mind where it is.
-func (s *Store) putOrHold(r freshRecord) error {
-	err := s.PutVerified(r.key, r.data)
-	if err != nil && s.Has(r.key, int64(len(r.data))) {
+func (s *Store) putOrHold(k Key, data []byte) error {
+	err := s.PutVerified(k, data)
+	if err != nil && s.Has(k, int64(len(data))) {
 		return nil
 	}
 	return err

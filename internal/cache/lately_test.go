@@ -132,8 +132,9 @@ func TestMemoryOfWhatIsReadSoonIsGivenBack(t *testing.T) {
 func records16(seed uint64, size int) (b []byte, entries []usedEntry) {
 	for i := range uint64(16) {
 		data, k := bytesOf(seed<<16+i, size)
-		b = appendRecord(b, freshRecord{key: k, data: data})
-		entries = append(entries, usedEntry{entry: entry{k, uint32(len(b) - size), uint32(size)}})
+		var e usedEntry
+		b, e = appendRecord(b, freshRecord{key: k, data: data})
+		entries = append(entries, e)
 	}
 	return b, entries
 }

@@ -157,7 +157,7 @@ func (s *Store) wholeRecord(k Key, size int64, r record, g *segment, buf []byte)
 		buf = make([]byte, r.size)
 	}
 	buf = buf[:r.size]
-	if s.lately.read(k, buf) && int64(r.size) == size {
+	if int64(r.size) == size && s.lately.read(k, buf) {
 		s.touchRecord(k, r)
 		return buf, nil
 	}

@@ -47,14 +47,15 @@ type entry struct {
 
 func (e entry) end() int64 { return int64(e.offset) + int64(e.size) }
 
-// appendRecord appends a record to b.
-func appendRecord(b []byte, r freshRecord) []byte {
+// appendRecord appends a record to b, and gives its entry, whose offset is in b.
+func appendRecord(b []byte, r freshRecord) ([]byte, usedEntry) {
 	header := len(b)
 	b = append(b, recordMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.data)))
 	b = append(b, r.key[:]...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[header:], castagnoli))
-	return append(b, r.data...)
+	b = append(b, r.data...)
+	return b, usedEntry{entry{r.key, uint32(header + recordHeader), uint32(len(r.data))}, r.used}
 }
 
 // parseHeader is the entry of a record at offset at.

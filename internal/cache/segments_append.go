@@ -29,8 +29,9 @@ func (g *segments) append(fresh []freshRecord, going *segment) error {
 		if _, at, err := g.find(r.key); err == nil && at != going {
 			continue
 		}
-		b = appendRecord(b, r)
-		written = append(written, usedEntry{entry{r.key, uint32(len(b) - len(r.data)), uint32(len(r.data))}, r.used})
+		var e usedEntry
+		b, e = appendRecord(b, r)
+		written = append(written, e)
 	}
 	if len(b) == 0 {
 		return nil

@@ -396,11 +396,12 @@ func TestDeletedFolderOfSegmentsIsOnlyAMiss(t *testing.T) {
 
 func FuzzSegment(f *testing.F) {
 	data, k := bytesOf(1, 50)
-	b := appendRecord(nil, freshRecord{key: k, data: data})
+	b, _ := appendRecord(nil, freshRecord{key: k, data: data})
 	f.Add(b)
 	f.Add(b[:len(b)-1])
 	f.Add(append(bytes.Clone(b), b...))
-	f.Add(appendRecord(bytes.Clone(b), freshRecord{key: Shelf{}.Mark(k)}))
+	marked, _ := appendRecord(bytes.Clone(b), freshRecord{key: Shelf{}.Mark(k)})
+	f.Add(marked)
 	f.Add(formatIndex("a.seg", []entry{{k, recordHeader, 50}}, int64(len(b))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		entries, end := scan(bytes.NewReader(b), 0, int64(len(b)))

@@ -15,27 +15,13 @@ import (
 	"github.com/regfs/regfs/internal/tree"
 )
 
-// inOrder are the names of files, in the order in which a layer has them.
-func inOrder(files map[string]string) []string {
-	var names []string
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // isBlob tells whether a request is for a blob of a repository.
 func isBlob(r *http.Request, repo string) bool {
 	return strings.HasPrefix(r.URL.Path, "/v2/"+repo+"/blobs/")
 }
 
 func TestGoingThroughALayerFarAwayTakesFewRequests(t *testing.T) {
-	w := newWorld(t)
-	files := largeSite()
-	w.Publish("app", "v1", files)
-	l := w.openLarge()
-	s := w.site(l, "app", "v1")
+	w, files, s := newLargeSite(t)
 	var now, most atomic.Int32
 	w.SetAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isBlob(r, "app") {
@@ -61,11 +47,7 @@ func TestGoingThroughALayerFarAwayTakesFewRequests(t *testing.T) {
 }
 
 func TestWhoReadsHereAndThereFetchesNothingElse(t *testing.T) {
-	w := newWorld(t)
-	files := largeSite()
-	w.Publish("app", "v1", files)
-	l := w.openLarge()
-	s := w.site(l, "app", "v1")
+	w, files, s := newLargeSite(t)
 	var want int64
 	requests, sent := w.Since(func() {
 		for i := range inUse - 2 { // one more makes it a version in use
@@ -155,11 +137,7 @@ func TestWhatIsAheadComesInTurn(t *testing.T) {
 }
 
 func TestWhatIsWaitedForDoesNotWaitForItsTurn(t *testing.T) {
-	w := newWorld(t)
-	files := largeSite()
-	w.Publish("app", "v1", files)
-	l := w.openLarge()
-	s := w.site(l, "app", "v1")
+	_, files, s := newLargeSite(t)
 	p := &s.plans[0]
 	// A row of which the first never comes.
 	stuck := newRun(s, 0, 0)

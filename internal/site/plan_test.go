@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,6 +33,19 @@ func (w *world) openLarge() *Loader {
 	return l
 }
 
+// newLargeSite makes a world with that site, and opens it with such a loader.
+func newLargeSite(t *testing.T) (w *world, files map[string]string, s *Site) {
+	t.Helper()
+	w, files = newWorld(t), largeSite()
+	w.Publish("app", "v1", files)
+	return w, files, w.site(w.openLarge(), "app", "v1")
+}
+
+// inOrder are the names of files, in the order in which a layer has them.
+func inOrder(files map[string]string) []string {
+	return slices.Sorted(maps.Keys(files))
+}
+
 func local(t *testing.T, s *Site, path string) bool {
 	t.Helper()
 	n, ok := s.Tree.Walk(tree.Root, path, true)
@@ -42,18 +56,9 @@ func local(t *testing.T, s *Site, path string) bool {
 }
 
 func TestGoingThroughALayerTakesFewRequests(t *testing.T) {
-	w := newWorld(t)
-	files := largeSite()
-	w.Publish("app", "v1", files)
-	l := w.openLarge()
-	s := w.site(l, "app", "v1")
-	var names []string
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	w, files, s := newLargeSite(t)
 	requests, sent := w.Since(func() {
-		for _, name := range names {
+		for _, name := range inOrder(files) {
 			wantRead(t, s, name, files[name])
 		}
 	})
