@@ -82,42 +82,45 @@ func TestAStrangerIsWhoDoesNotComeBack(t *testing.T) {
 // TestInAStormWhoComesBackIsAskedFor: the registry hears of no name that came up
 // once. One that comes up again is.
 func TestInAStormWhoComesBackIsAskedFor(t *testing.T) {
-	w := newWorld(t)
-	w.Publish("app", "v1", map[string]string{"f": "x"})
-	w.Publish("app", "v2", map[string]string{"f": "y"})
-	w.SetAnswer(missing("_catalog"))
 	for what, name := range map[string][2]string{"a tag": {"app", "v1"}, "a repository": {"", "app"}, "a spelled tag": {"", "app:v1"}} {
-		l := w.open(t.TempDir(), time.Minute)
-		<-l.listed
-		lookup := func(dir, name string) error {
-			_, err := l.Lookup(context.Background(), dir, name)
-			return err
-		}
-		storms := func() {
-			for _, k := range []kind{l.questions.repositories, l.questions.tags} {
-				k.asked.mu.Lock()
-				k.asked.over = time.Now()
-				k.asked.mu.Unlock()
+		// Each with a registry of its own: the last name is asked for behind, too.
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			w.Publish("app", "v1", map[string]string{"f": "x"})
+			w.Publish("app", "v2", map[string]string{"f": "y"})
+			w.SetAnswer(missing("_catalog"))
+			l := w.open(t.TempDir(), time.Minute)
+			<-l.listed
+			lookup := func(dir, name string) error {
+				_, err := l.Lookup(context.Background(), dir, name)
+				return err
 			}
-		}
-		storms()
-		requests, _ := w.Since(func() {
-			for i := range 1000 {
-				_ = lookup("app", fmt.Sprintf("t%d", i))
-				_ = lookup("", fmt.Sprintf("r.%d", i))
+			storms := func() {
+				for _, k := range []kind{l.questions.repositories, l.questions.tags} {
+					k.asked.mu.Lock()
+					k.asked.over = time.Now()
+					k.asked.mu.Unlock()
+				}
 			}
-			if err := lookup(name[0], name[1]); !errors.Is(err, ErrBusy) {
-				t.Errorf("%s at first: got %v, want ErrBusy", what, err)
+			storms()
+			requests, _ := w.Since(func() {
+				for i := range 1000 {
+					_ = lookup("app", fmt.Sprintf("t%d", i))
+					_ = lookup("", fmt.Sprintf("r.%d", i))
+				}
+				if err := lookup(name[0], name[1]); !errors.Is(err, ErrBusy) {
+					t.Errorf("at first: got %v, want ErrBusy", err)
+				}
+			})
+			if len(requests) > 0 {
+				t.Errorf("the registry was asked %d times, such as %q", len(requests), requests[0])
+			}
+			time.Sleep(visit)
+			storms() // still
+			if err := lookup(name[0], name[1]); err != nil {
+				t.Errorf("for who comes back alone: %v", err)
 			}
 		})
-		if len(requests) > 0 {
-			t.Errorf("%s: the registry was asked %d times, such as %q", what, len(requests), requests[0])
-		}
-		time.Sleep(visit)
-		storms() // still
-		if err := lookup(name[0], name[1]); err != nil {
-			t.Errorf("%s, for who comes back alone: %v", what, err)
-		}
 	}
 }
 
