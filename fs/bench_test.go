@@ -47,6 +47,27 @@ func BenchmarkLookupMiss(b *testing.B) {
 	}
 }
 
+// BenchmarkLookupName asks for names of the namespace: a tag, and one that nobody has.
+func BenchmarkLookupName(b *testing.B) {
+	w := newWorld(b)
+	w.Publish("my-app", "v1", map[string]string{"index.html": "x"})
+	f := w.newFS()
+	in := fuse.InHeader{NodeId: lookup(b, f, "my-app").NodeId}
+	lookup(b, f, "my-app", "v1")
+	for _, name := range []string{"v1", "-v1"} {
+		b.Run(name, func(b *testing.B) {
+			var out fuse.EntryOut
+			cancel := make(chan struct{})
+			b.ReportAllocs()
+			for b.Loop() {
+				if status := f.Lookup(cancel, &in, name, &out); status != fuse.OK || (out.NodeId == 0) == (name == "v1") {
+					b.Fatal(status)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkReadDirPlus(b *testing.B) {
 	f, in := benchmarkSite(b)
 	buf := make([]byte, 64<<10)

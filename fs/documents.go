@@ -56,8 +56,8 @@ func (f *FS) lookupDocument(cancel <-chan struct{}, dir, name string, out *fuse.
 	if f.isDocuments(path) {
 		return f.tell(folderID(path), inode{made: &made{path: path}}, out, forever)
 	}
-	ctx, stop := operation(cancel, documentBudget)
-	defer stop()
+	ctx := begin(cancel, documentBudget)
+	defer ctx.end()
 	data, fixed, err := f.documents.Document(ctx, strings.TrimPrefix(path, aboutPath+"/"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -61,8 +61,8 @@ func (f *FS) lookupName(cancel <-chan struct{}, dir, name string, out *fuse.Entr
 	if strings.HasPrefix(name, ".") {
 		return miss(out, forever) // no repository or tag begins so
 	}
-	ctx, stop := operation(cancel, lookupBudget)
-	defer stop()
+	ctx := begin(cancel, lookupBudget)
+	defer ctx.end()
 	place := path.Join(dir, name)
 	found, err := f.names.Lookup(ctx, dir, name)
 	switch {
@@ -112,8 +112,8 @@ func (f *FS) lookupMissing(cancel <-chan struct{}, parent nodeID, dir inode, nam
 	if !dir.site.MayHaveAsset(name) {
 		return miss(out, forever)
 	}
-	ctx, stop := operation(cancel, lookupBudget)
-	defer stop()
+	ctx := begin(cancel, lookupBudget)
+	defer ctx.end()
 	asset, err := dir.site.Asset(ctx, dir.node, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -144,8 +144,8 @@ func (f *FS) tellNode(cancel <-chan struct{}, parent nodeID, n inode, out *fuse.
 // budget and nothing has failed yet, the file may be opened all the same and
 // the read waits on.
 func gate(cancel <-chan struct{}, n inode) (time.Duration, error) {
-	ctx, stop := operation(cancel, lookupBudget)
-	defer stop()
+	ctx := begin(cancel, lookupBudget)
+	defer ctx.end()
 	err := n.site.Ready(ctx, n.node)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return unreadyTimeout, nil

@@ -30,8 +30,8 @@ func (f *FS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResu
 	if p, ok := n.piece(int64(in.Offset), size); ok {
 		return &pieceResult{p, size}, fuse.OK
 	}
-	ctx, stop := operation(nil, readBudget)
-	defer stop()
+	ctx := begin(nil, readBudget)
+	defer ctx.end()
 	count, err := n.readAt(ctx, buf, int64(in.Offset))
 	if err != nil && !errors.Is(err, io.EOF) {
 		count, err = f.readElsewhere(ctx, nodeID(in.NodeId), buf, int64(in.Offset), err)

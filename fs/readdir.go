@@ -207,8 +207,8 @@ func (f *FS) listNames(cancel <-chan struct{}, path string) ([]string, error) {
 	case f.isDocuments(path):
 		return nil, nil
 	}
-	ctx, stop := operation(cancel, listBudget)
-	defer stop()
+	ctx := begin(cancel, listBudget)
+	defer ctx.end()
 	return f.names.List(ctx, path)
 }
 

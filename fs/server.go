@@ -94,24 +94,6 @@ func (f *FS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fu
 	return fuse.OK
 }
 
-// operation gives the context of a request: it ends when the kernel interrupts
-// the request, and after the budget.
-func operation(cancel <-chan struct{}, budget time.Duration) (context.Context, context.CancelFunc) {
-	ctx, stop := context.WithTimeout(context.Background(), budget)
-	if cancel == nil {
-		return ctx, stop
-	}
-	inner, interrupt := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-cancel:
-			interrupt()
-		case <-inner.Done():
-		}
-	}()
-	return inner, func() { interrupt(); stop() }
-}
-
 // fail turns an error into what the kernel is told. It is logged here, once,
 // since the kernel keeps no text; that something does not exist, and that
 // somebody stopped waiting, is nobody's news. Of names that are not asked for

@@ -64,14 +64,15 @@ func (l *Live) taggedRepositories() []string {
 	return repos
 }
 
-// isRepository asks the registry for a repository that is not known.
-func (l *Live) isRepository(ctx context.Context, name string) (bool, error) {
+// isRepository asks the registry for a repository that is not known, and waits for
+// it until some time.
+func (l *Live) isRepository(ctx context.Context, name string, till time.Time) (bool, error) {
 	if !l.names.allowed(name) || l.absent.holds(name) {
 		return false, nil
 	}
 	dir, _ := parent(name)
 	known := l.names.isRepository(dir)
-	v, err := l.inquire(ctx, dir, "repository "+name, func(ctx context.Context) (any, error) {
+	v, err := l.inquire(ctx, question{dir, "repository " + name, till}, func(ctx context.Context) (any, error) {
 		if err := l.questions.admit(known); err != nil {
 			return false, err
 		}

@@ -39,7 +39,7 @@ func (l *Live) lookupDigest(ctx context.Context, p pin) (*site.Site, error) {
 		return nil, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
 	known := l.names.isRepository(p.repo)
-	v, err := l.inquire(ctx, p.repo, key, func(ctx context.Context) (any, error) {
+	v, err := l.inquire(ctx, question{repo: p.repo, key: key}, func(ctx context.Context) (any, error) {
 		if err := l.questions.admit(known); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/regfs/regfs/internal/hostname"
 )
@@ -36,7 +37,7 @@ func (l *Live) lookupShortHost(ctx context.Context, label string) (ref, error) {
 	if r, ok := l.knownHost(label); ok {
 		return r, nil
 	}
-	if err := l.awaitList(ctx); err != nil {
+	if err := l.awaitList(ctx, time.Now().Add(answerBudget)); err != nil {
 		return ref{}, err
 	}
 	r, err := l.listedHost(ctx, label)

@@ -181,13 +181,12 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 		l.confirmSoon(full)
 		return Entry{}, nil
 	}
-	asking, cancel := context.WithTimeout(ctx, answerBudget)
-	defer cancel()
+	till := time.Now().Add(answerBudget)
 	tagged, err := l.lookupTag(ctx, ref{dir, name})
 	if err == nil && (tagged.known || l.names.complete(catalogUsable)) {
 		return Entry{Site: tagged.site}, nil
 	}
-	is, repoErr := l.isRepository(asking, full)
+	is, repoErr := l.isRepository(ctx, full, till)
 	switch {
 	case is:
 		return Entry{}, nil
@@ -198,7 +197,7 @@ func (l *Live) Lookup(ctx context.Context, dir, name string) (Entry, error) {
 	case repoErr != nil:
 		return Entry{}, err
 	}
-	return Entry{}, l.absence(asking, full, err)
+	return Entry{}, l.absence(ctx, full, till, err)
 }
 
 // saysNothing tells an error that leaves open what a name is from one that says what
@@ -209,11 +208,11 @@ func saysNothing(err error) bool {
 
 // absence gives err unless name is a folder above repositories, which only the
 // list of all of them can tell: at the start that is on its way.
-func (l *Live) absence(ctx context.Context, name string, err error) error {
+func (l *Live) absence(ctx context.Context, name string, till time.Time, err error) error {
 	if !registry.ValidRepository(name) {
 		return err
 	}
-	if err := l.awaitList(ctx); err != nil {
+	if err := l.awaitList(ctx, till); err != nil {
 		return err
 	}
 	if l.names.isFolder(name) {

@@ -48,7 +48,7 @@ func (l *Live) Repositories(ctx context.Context) []string {
 // HasRepository asks for a repository that may be new. Its errors are those of
 // Lookup.
 func (l *Live) HasRepository(ctx context.Context, repo string) (bool, error) {
-	return l.isRepository(ctx, repo)
+	return l.isRepository(ctx, repo, time.Now().Add(answerBudget))
 }
 
 // Shown gives the tags that were looked up, in any order.

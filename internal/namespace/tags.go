@@ -188,9 +188,7 @@ func (l *Live) resolve(ctx context.Context, r ref) (*site.Site, error) {
 	if doc, ok := l.heard.Load(r); ok {
 		return l.flight(ctx, "", r, l.showing(doc.(answer)))
 	}
-	asking, cancel := context.WithTimeout(ctx, answerBudget)
-	defer cancel()
-	v, err := l.inquire(asking, r.repo, "what "+r.String()+" is", func(ctx context.Context) (any, error) {
+	v, err := l.inquire(ctx, question{r.repo, "what " + r.String() + " is", time.Now().Add(answerBudget)}, func(ctx context.Context) (any, error) {
 		if err := l.admitTag(r); err != nil {
 			return nil, err
 		}

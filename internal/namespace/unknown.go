@@ -116,24 +116,31 @@ func (q *questions) reckon() (now time.Time) {
 	return now
 }
 
-// inquire has work ask the registry about an unknown name, below a repository or
-// other, once at a time for each key, and waits for the answer. Where it may not, the
-// question is asked all the same, behind: work keeps what it learns, for whoever comes
-// back. In a storm it is asked only for who came back already, and waited for only if
-// nothing else is asked behind. The error of who does not wait is ErrBusy.
-func (l *Live) inquire(ctx context.Context, repo, key string, work func(context.Context) (any, error)) (any, error) {
+// question is one about an unknown name.
+type question struct {
+	repo string    // that the name is below, or other
+	key  string    // one of each is asked at a time
+	till time.Time // when nobody waits for the answer any more; zero: as long as the context lasts
+}
+
+// inquire has work ask the registry about an unknown name, and waits for the answer.
+// Where it may not, the question is asked all the same, behind: work keeps what it
+// learns, for whoever comes back. In a storm it is asked only for who came back
+// already, and waited for only if nothing else is asked behind. The error of who does
+// not wait is ErrBusy.
+func (l *Live) inquire(ctx context.Context, q question, work func(context.Context) (any, error)) (any, error) {
 	if err := l.health.Check(); err != nil {
 		return nil, err // why it is away says more than that there is no time
 	}
-	known := l.names.isRepository(repo)
-	if l.questions.isStranger(known, repo, key) {
+	known := l.names.isRepository(q.repo)
+	if l.questions.isStranger(known, q.repo, q.key) {
 		l.questions.turnAway()
 		return nil, ErrBusy
 	}
 	leave, patient := l.questions.enter()
 	if patient && !l.questions.kind(known).storms() {
 		defer leave()
-		return l.loader.Do(ctx, key, work)
+		return l.await(ctx, q, work)
 	}
 	select {
 	case l.questions.behind <- struct{}{}:
@@ -145,13 +152,23 @@ func (l *Live) inquire(ctx context.Context, repo, key string, work func(context.
 	if patient && len(l.questions.behind) == 1 {
 		defer l.behind(func() { l.leaveSlot(pace) })
 		defer leave()
-		return l.loader.Do(ctx, key, work)
+		return l.await(ctx, q, work)
 	}
 	l.behind(func() {
-		_, _ = l.loader.Do(l.ctx, key, work) // what it says was kept
+		_, _ = l.loader.Do(l.ctx, q.key, work) // what it says was kept
 		l.leaveSlot(pace)
 	})
 	return nil, ErrBusy
+}
+
+// await asks a question, once however many do, and waits for the answer.
+func (l *Live) await(ctx context.Context, q question, work func(context.Context) (any, error)) (any, error) {
+	if !q.till.IsZero() {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadline(ctx, q.till)
+		defer stop()
+	}
+	return l.loader.Do(ctx, q.key, work)
 }
 
 // leaveSlot lets another question behind begin, at its pace.
@@ -197,15 +214,16 @@ func (l *Live) admitTag(r ref) error {
 // list is read again after a refresh while names are missed.
 func (l *Live) listedAge() time.Duration { return min(2*l.refresh, catalogFresh) }
 
-// awaitList waits for the first list of all repositories, for a moment: without
-// it nobody knows whether a name is a folder above some.
-func (l *Live) awaitList(ctx context.Context) error {
+// awaitList waits for the first list of all repositories, until some time: without
+// it nobody knows whether a name is a folder above some. Names that are there never
+// wait for one.
+func (l *Live) awaitList(ctx context.Context, till time.Time) error {
 	select {
 	case <-l.listed:
 		return nil
 	default:
 	}
-	ctx, cancel := context.WithTimeout(ctx, firstListWait)
+	ctx, cancel := context.WithDeadline(ctx, till)
 	defer cancel()
 	select {
 	case <-l.listed:
@@ -214,9 +232,5 @@ func (l *Live) awaitList(ctx context.Context) error {
 		return errNotListed
 	}
 }
-
-// firstListWait bounds how long a name that the registry says it does not have
-// waits for the first list. Names that are there never wait for one.
-const firstListWait = 2 * time.Second
 
 var errNotListed = errors.New("the registry is still listing its repositories: the name may be a folder above some")
