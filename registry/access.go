@@ -10,7 +10,7 @@ import (
 )
 
 // maxTokens bounds the table of tokens: one for each repository that is read,
-// one for each that is pushed to.
+// one for each that is pushed to, one for each that blobs of another are mounted in.
 const maxTokens = 1000
 
 // access is what is known about getting into one host. Nothing is asked before
@@ -41,16 +41,23 @@ type session struct {
 type scope struct {
 	repository string // "" is the catalog
 	push       bool
+	from       string // a repository to mount blobs of, or ""
 }
 
-func (s scope) String() string {
-	switch {
-	case s.repository == "":
-		return "registry:catalog:*"
-	case s.push:
-		return "repository:" + s.repository + ":push,pull"
+// resources are what a token is asked for, each for some actions. Source:
+// distribution, "Token Scope Documentation".
+func (s scope) resources() []string {
+	if s.repository == "" {
+		return []string{"registry:catalog:*"}
 	}
-	return "repository:" + s.repository + ":pull"
+	all := []string{"repository:" + s.repository + ":pull"}
+	if s.push {
+		all[0] = "repository:" + s.repository + ":push,pull"
+	}
+	if s.from != "" {
+		all = append(all, "repository:"+s.from+":pull")
+	}
+	return all
 }
 
 // pass is what one request shows to be let in.

@@ -25,7 +25,7 @@ func TestPushOfASparseLayout(t *testing.T) {
 	c := newClient(t, startRegistry(t, ""))
 	dir := filepath.Join(t.TempDir(), "v1")
 	want := writeLayout(t, dir)
-	if _, err := c.Push(testContext(t), dir, "app", "v1", nil); err != nil {
+	if _, err := c.Push(testContext(t), dir, "app", "v1", PushOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "blobs/sha256/*"))
@@ -37,11 +37,11 @@ func TestPushOfASparseLayout(t *testing.T) {
 			os.Remove(file)
 		}
 	}
-	got, err := c.Push(testContext(t), dir, "app", "v2", nil)
+	got, err := c.Push(testContext(t), dir, "app", "v2", PushOptions{})
 	if err != nil || got.Digest != want {
 		t.Errorf("got %s, %v, want %s", got.Digest, err, want)
 	}
-	_, err = c.Push(testContext(t), dir, "other", "v1", nil)
+	_, err = c.Push(testContext(t), dir, "other", "v1", PushOptions{})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "is neither in") {
 		t.Errorf("to a registry without them: got %v, want fs.ErrNotExist", err)
 	}
@@ -140,7 +140,7 @@ func TestPushOfAnOriginalLayout(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "index.json"), string(index))
 	writeFile(t, filepath.Join(dir, "oci-layout"), `{"imageLayoutVersion":"1.0.0"}`)
 
-	got, err := c.Push(testContext(t), dir, "app", "v1", nil)
+	got, err := c.Push(testContext(t), dir, "app", "v1", PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestPushOfLayoutsBySkopeo(t *testing.T) {
 	c := newClient(t, addr)
 	dir := filepath.Join(t.TempDir(), "v1")
 	writeLayout(t, dir)
-	if _, err := c.Push(testContext(t), dir, "app", "v1", nil); err != nil {
+	if _, err := c.Push(testContext(t), dir, "app", "v1", PushOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	run := func(args ...string) {
@@ -176,14 +176,14 @@ func TestPushOfLayoutsBySkopeo(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "copy")
 	run("docker://"+addr+"/app:v1", "oci:"+copied+":v1")
 	want := onlyEntry(t, copied) // skopeo compresses layers
-	got, err := c.Push(testContext(t), copied, "copy", "v1", nil)
+	got, err := c.Push(testContext(t), copied, "copy", "v1", PushOptions{})
 	if err != nil || got.Digest != want {
 		t.Errorf("got %s, %v, want %s", got.Digest, err, want)
 	}
 
 	folder := filepath.Join(t.TempDir(), "folder") // layouts by skopeo never hold docker's manifests, its folders do
 	run("--format=v2s2", "docker://"+addr+"/app:v1", "dir:"+folder)
-	got, err = c.Push(testContext(t), layoutOfDir(t, folder), "docker", "v1", nil)
+	got, err = c.Push(testContext(t), layoutOfDir(t, folder), "docker", "v1", PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ const pushWorkers = 4
 // Progress is how far a push is. Blobs are configurations and layers;
 // manifests, which are small, are not counted.
 type Progress struct {
-	Blobs, There, Sent           int   // in all; found in the registry; sent
-	Bytes, ThereBytes, SentBytes int64 // of these
-	Manifests, SentManifests     int
+	Blobs, There, Mounted, Sent                int   // in all; found in the repository; mounted from another; sent
+	Bytes, ThereBytes, MountedBytes, SentBytes int64 // of these
+	Manifests, SentManifests                   int
 }
 
 // Pushed is what became of a push.
@@ -33,11 +33,20 @@ type Pushed struct {
 	Progress
 }
 
+// PushOptions say how to push.
+type PushOptions struct {
+	// From is another repository of the registry that may have blobs already. They
+	// are mounted from there where the registry allows it, and else sent.
+	From string
+	// Report is called often while Push runs, never twice at once.
+	Report func(Progress)
+}
+
 // push is one push under way.
 type push struct {
 	*Client
 	*plan
-	repo, tag string
+	repo, tag, from string
 
 	mu       sync.Mutex // guards progress, and report is called under it
 	progress Progress
@@ -50,18 +59,20 @@ type push struct {
 // there; after an interruption it continues with what is missing. All that is
 // sent is verified against its digest, and manifests keep their bytes.
 //
-// report, if not nil, is called often while Push runs, never twice at once.
-//
 // Errors:
 //   - fs.ErrNotExist when dir is no layout or has no such version, when a blob
-//     is neither in the layout nor in the registry, or when repo or tag is not
-//     valid.
+//     is neither in the layout nor in the registry, or when a repository or tag
+//     is not valid.
 //   - fs.ErrPermission on 401 and 403.
 //   - ErrMismatch when a file of the layout does not have its digest or size;
 //     the error names it.
 //   - ErrUnavailable when the registry cannot be reached or does not take it.
-func (c *Client) Push(ctx context.Context, dir, repo, tag string, report func(Progress)) (Pushed, error) {
-	if err := errors.Join(checkRepository(repo), checkTag(tag)); err != nil {
+func (c *Client) Push(ctx context.Context, dir, repo, tag string, o PushOptions) (Pushed, error) {
+	err := errors.Join(checkRepository(repo), checkTag(tag))
+	if o.From != "" {
+		err = errors.Join(err, checkRepository(o.From))
+	}
+	if err != nil {
 		return Pushed{}, err
 	}
 	l := layout{dir}
@@ -73,7 +84,7 @@ func (c *Client) Push(ctx context.Context, dir, repo, tag string, report func(Pr
 	if err != nil {
 		return Pushed{}, err
 	}
-	p := &push{Client: c, plan: plan, repo: repo, tag: tag, report: report}
+	p := &push{Client: c, plan: plan, repo: repo, tag: tag, from: o.From, report: o.Report}
 	p.count(func(n *Progress) {
 		n.Blobs, n.Manifests = len(plan.blobs), len(plan.manifests)
 		for _, b := range plan.blobs {

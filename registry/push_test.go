@@ -96,7 +96,7 @@ func TestPushSendsOnlyWhatIsMissing(t *testing.T) {
 	want := writeLayout(t, dir)
 
 	var last Progress
-	got, err := c.Push(testContext(t), dir, "team/my-app", "v1", func(p Progress) { last = p })
+	got, err := c.Push(testContext(t), dir, "team/my-app", "v1", PushOptions{Report: func(p Progress) { last = p }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestPushSendsOnlyWhatIsMissing(t *testing.T) {
 	}
 	checkBlobsFirst(t, sent)
 
-	got, err = c.Push(testContext(t), dir, "team/my-app", "v1", nil)
+	got, err = c.Push(testContext(t), dir, "team/my-app", "v1", PushOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestInterruptedPushCompletes(t *testing.T) {
 			return true
 		}
 		proxy.mu.Unlock()
-		_, err := newClient(t, proxy.addr()).Push(testContext(t), dir, repo, "v1", nil)
+		_, err := newClient(t, proxy.addr()).Push(testContext(t), dir, repo, "v1", PushOptions{})
 		if err == nil {
 			if broken < 5 {
 				t.Errorf("after %d requests: got no error", broken)
@@ -175,7 +175,7 @@ func TestInterruptedPushCompletes(t *testing.T) {
 		if _, err := direct.Head(testContext(t), repo, "v1"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("after %d requests: the tag is there: %v", broken, err)
 		}
-		got, err := direct.Push(testContext(t), dir, repo, "v1", nil)
+		got, err := direct.Push(testContext(t), dir, repo, "v1", PushOptions{})
 		if err != nil || got.Digest != want {
 			t.Errorf("again after %d requests: got %s, %v, want %s", broken, got.Digest, err, want)
 		}
@@ -198,7 +198,7 @@ func TestPushRetriesABlob(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "v1")
 	want := writeLayout(t, dir)
-	got, err := quick(newClient(t, proxy.addr())).Push(testContext(t), dir, "app", "v1", nil)
+	got, err := quick(newClient(t, proxy.addr())).Push(testContext(t), dir, "app", "v1", PushOptions{})
 	if err != nil || got.Digest != want || got.SentBytes != got.Bytes {
 		t.Errorf("got %+v, %v, want all of %s", got, err, want)
 	}
@@ -221,7 +221,7 @@ func TestPushBesideOthersTriesAManifestAgain(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "v1")
 	want := writeLayout(t, dir)
-	got, err := quick(newClient(t, proxy.addr())).Push(testContext(t), dir, "app", "v1", nil)
+	got, err := quick(newClient(t, proxy.addr())).Push(testContext(t), dir, "app", "v1", PushOptions{})
 	if err != nil || got.Digest != want || refused != tries-1 {
 		t.Errorf("got %+v, %v after %d refusals, want %s", got, err, refused, want)
 	}
@@ -247,7 +247,7 @@ func TestPushOfDamagedLayouts(t *testing.T) {
 			h, _ := layers[1].Digest()
 			file := filepath.Join(dir, "blobs", h.Algorithm, h.Hex)
 			test.damage(t, file)
-			_, err := c.Push(testContext(t), dir, "app", "v1", nil)
+			_, err := c.Push(testContext(t), dir, "app", "v1", PushOptions{})
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) || !strings.Contains(err.Error(), h.Hex) {
 				t.Errorf("got %v, want %v with %q and the blob's name", err, test.want, test.text)
 			}
@@ -273,7 +273,7 @@ func TestPushOfADamagedManifestNamesIt(t *testing.T) {
 	d := writeLayout(t, dir)
 	file := filepath.Join(dir, "blobs", "sha256", d.Encoded())
 	flip(t, file)
-	_, err := newClient(t, "localhost:1").Push(testContext(t), dir, "app", "v1", nil)
+	_, err := newClient(t, "localhost:1").Push(testContext(t), dir, "app", "v1", PushOptions{})
 	if !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v, want ErrMismatch with %q", err, file)
 	}
@@ -283,11 +283,11 @@ func TestPushToAPrivateRegistry(t *testing.T) {
 	addr := privateRegistry(t)
 	dir := filepath.Join(t.TempDir(), "v1")
 	want := writeLayout(t, dir)
-	_, err := newClient(t, addr).Push(testContext(t), dir, "app", "v1", nil)
+	_, err := newClient(t, addr).Push(testContext(t), dir, "app", "v1", PushOptions{})
 	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "docker login "+addr) {
 		t.Errorf("without credentials: got %v, want fs.ErrPermission and advice", err)
 	}
-	got, err := newClient(t, addr, as(testUser, testPassword)).Push(testContext(t), dir, "app", "v1", nil)
+	got, err := newClient(t, addr, as(testUser, testPassword)).Push(testContext(t), dir, "app", "v1", PushOptions{})
 	if err != nil || got.Digest != want {
 		t.Errorf("got %s, %v, want %s", got.Digest, err, want)
 	}
@@ -297,7 +297,7 @@ func TestPushOfWrongNamesSendsNothing(t *testing.T) {
 	proxy := countRequests(t, "localhost:1")
 	c := newClient(t, proxy.addr())
 	for _, name := range [][2]string{{"a/../b", "v1"}, {"app", ".."}, {"", "v1"}, {"app", ""}} {
-		if _, err := c.Push(testContext(t), t.TempDir(), name[0], name[1], nil); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := c.Push(testContext(t), t.TempDir(), name[0], name[1], PushOptions{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q: got %v, want fs.ErrNotExist", name, err)
 		}
 	}

@@ -21,7 +21,7 @@ func pushed(t *testing.T, c *Client, repo string, tags ...string) (root digest.D
 	for _, tag := range tags {
 		dir := filepath.Join(t.TempDir(), tag)
 		root = writeLayout(t, dir)
-		p, err := c.Push(testContext(t), dir, repo, tag, nil)
+		p, err := c.Push(testContext(t), dir, repo, tag, PushOptions{})
 		if err != nil || p.Digest != root {
 			t.Fatalf("push: %s, %v", p.Digest, err)
 		}

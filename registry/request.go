@@ -232,6 +232,9 @@ func (h *host) scopeOf(r *request) scope {
 	if s.repository != "" {
 		s.repository = h.prefix + s.repository
 	}
+	if s.from != "" {
+		s.from = h.prefix + s.from
+	}
 	return s
 }
 

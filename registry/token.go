@@ -34,7 +34,7 @@ func (h *host) buyToken(ctx context.Context, in session, s scope) (string, error
 	}
 	u := *where
 	query := u.Query()
-	query.Set("scope", s.String())
+	query["scope"] = s.resources()
 	if service := in.challenge.params["service"]; service != "" {
 		query.Set("service", service)
 	}
@@ -64,7 +64,7 @@ func (h *host) refreshRequest(where *url.URL, in session, s scope) *request {
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {in.who.identityToken},
 		"service":       {in.challenge.params["service"]},
-		"scope":         {s.String()},
+		"scope":         {strings.Join(s.resources(), " ")},
 		"client_id":     {"regfs"},
 	}.Encode()
 	return &request{

@@ -23,7 +23,16 @@ func (p *push) sendBlob(ctx context.Context, desc ocispec.Descriptor) error {
 		p.count(func(n *Progress) { n.There, n.ThereBytes = n.There+1, n.ThereBytes+desc.Size })
 		return nil
 	}
-	err = p.retry(ctx, time.Time{}, func() error { return p.upload(ctx, desc) })
+	where, mounted := p.mount(ctx, desc)
+	if mounted {
+		p.count(func(n *Progress) { n.Mounted, n.MountedBytes = n.Mounted+1, n.MountedBytes+desc.Size })
+		return nil
+	}
+	err = p.retry(ctx, time.Time{}, func() error {
+		err := p.upload(ctx, desc, where)
+		where = nil
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) && !hasStatus(err) {
 		return fmt.Errorf("blob %s is neither in %s nor in %s/%s: %w", desc.Digest, p.layout.dir, p.name, p.repo, fs.ErrNotExist)
 	}
@@ -59,17 +68,43 @@ func (p *push) hasBlob(ctx context.Context, desc ocispec.Descriptor) (bool, erro
 	return true, nil
 }
 
-// upload sends a blob once: a POST that says where to, and a PUT with all of
-// it, which every registry takes.
-func (p *push) upload(ctx context.Context, desc ocispec.Descriptor) error {
+// mount asks for a blob of the repository that it may be in. A registry that does not
+// mount it says where to put it instead. One that says neither, for whatever reason,
+// is asked where to put it as if this had not been tried: if something is wrong it
+// will be said then. Source: distribution-spec, "Mounting a blob from another
+// repository".
+func (p *push) mount(ctx context.Context, desc ocispec.Descriptor) (where *url.URL, mounted bool) {
+	if p.from == "" || p.from == p.repo {
+		return nil, false
+	}
+	r := p.startRequest()
+	r.scope.from = p.from
+	r.query = url.Values{"mount": {string(desc.Digest)}, "from": {p.prefix + p.from}}.Encode()
+	r.want = append(r.want, http.StatusCreated)
+	res, err := p.send(ctx, r, time.Time{})
+	if err != nil {
+		return nil, false
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusCreated {
+		return nil, true
+	}
+	where, _ = p.locationOf(r, res, desc)
+	return where, false
+}
+
+// upload sends a blob once: a POST that says where to, unless that is known, and a
+// PUT with all of it, which every registry takes.
+func (p *push) upload(ctx context.Context, desc ocispec.Descriptor, where *url.URL) error {
 	blob, err := p.layout.open(desc)
 	if err != nil {
 		return err
 	}
 	blob.Close() // it is there: the registry need not be asked in vain
-	where, err := p.startUpload(ctx, desc)
-	if err != nil {
-		return err
+	if where == nil {
+		if where, err = p.startUpload(ctx, desc); err != nil {
+			return err
+		}
 	}
 	var last *sending
 	r := &request{
@@ -101,18 +136,27 @@ func (p *push) upload(ctx context.Context, desc ocispec.Descriptor) error {
 
 // startUpload asks where to put a blob.
 func (p *push) startUpload(ctx context.Context, desc ocispec.Descriptor) (*url.URL, error) {
-	r := &request{
+	r := p.startRequest()
+	res, err := p.send(ctx, r, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return p.locationOf(r, res, desc)
+}
+
+func (p *push) startRequest() *request {
+	return &request{
 		method: http.MethodPost,
 		path:   p.repo + "/blobs/uploads/",
 		scope:  p.scope(),
 		what:   "an upload to " + p.repo,
 		want:   []int{http.StatusAccepted},
 	}
-	res, err := p.send(ctx, r, time.Time{})
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
+}
+
+// locationOf is where the answer to r says to put a blob.
+func (p *push) locationOf(r *request, res *http.Response, desc ocispec.Descriptor) (*url.URL, error) {
 	where, err := res.Request.URL.Parse(res.Header.Get("Location"))
 	if err != nil || res.Header.Get("Location") == "" {
 		return nil, p.nonsense(p.what(r), "the answer does not say where to send the blob")

@@ -68,7 +68,7 @@ func publish(ts *testscript.TestScript, neg bool, args []string) {
 	client, err := registry.New(ts.Getenv("REGISTRY"))
 	ts.Check(err)
 	defer client.CloseIdle()
-	pushed, err := client.Push(context.Background(), result.Path, args[1], args[2], nil)
+	pushed, err := client.Push(context.Background(), result.Path, args[1], args[2], registry.PushOptions{})
 	ts.Check(err)
 	ts.Setenv("DIGEST", pushed.Digest.String())
 }

@@ -1,6 +1,6 @@
 // Upload pushes a version of a site, as bundle packed it, to a registry.
 //
-//	upload VERSION [REPOSITORY] [--images images] [--json]
+//	upload VERSION [REPOSITORY] [--from REPOSITORY] [--images images] [--json]
 //
 // It reads the OCI image layout at images/VERSION and makes REPOSITORY:VERSION
 // name what is in it. REPOSITORY is [http://|https://][HOST[:PORT]/]NAME, by
@@ -12,7 +12,9 @@
 //
 // Only what the registry lacks is sent, several blobs at once, each verified
 // against its digest. The tag comes last, so it never names what is not there.
-// After an interruption the same command sends the rest.
+// After an interruption the same command sends the rest. What another repository of
+// the same registry has, which --from names, the registry takes over from there, if
+// it mounts blobs and we may read that one: nothing is sent then.
 //
 // The one line on standard output is REPOSITORY@DIGEST, which names this
 // version for ever, whatever the tag names later; with --json it is an object.
@@ -23,7 +25,7 @@
 // VERSION or ends in :VERSION; and if none of several has a ref name,
 // index.json itself is the index that is pushed.
 //
-// Each flag can be set by the environment: REGFS_IMAGES, REGFS_JSON.
+// Each flag can be set by the environment: REGFS_IMAGES, REGFS_FROM, REGFS_JSON.
 //
 // # Exit codes
 //
@@ -36,8 +38,7 @@
 //
 // # Limitations
 //
-// A blob is sent in one piece: one that is interrupted starts again. Blobs are
-// not mounted from other repositories of the registry, but sent. A manifest
+// A blob is sent in one piece: one that is interrupted starts again. A manifest
 // is at most 4 MiB. Layers that may not be distributed are left out. Signatures
 // and other referrers are not copied.
 package main

@@ -26,6 +26,7 @@ type upload struct {
 	images  string
 	version string
 	to      registry.Reference
+	from    string // a repository of the same registry
 	access  cli.RegistryFlags
 	json    bool
 	web     cli.Web
@@ -40,8 +41,9 @@ func command() *cobra.Command {
 			"REPOSITORY@DIGEST. It sends only what the registry lacks, and the tag last.\n\n" +
 			"REPOSITORY is [http://|https://][HOST[:PORT]/]NAME, by default " + defaultRepository + ".\n" +
 			"http:// in front forces plain HTTP. Credentials are those of docker login and podman login.",
-		Example: "  upload v1\n  upload v1 registry.example.org/team/docs\n  upload v1 http://registry:5000/docs",
-		Args:    cobra.RangeArgs(1, 2),
+		Example: "  upload v1\n  upload v1 registry.example.org/team/docs\n  upload v1 registry.example.org/live/docs --from team/docs\n" +
+			"  upload v1 http://registry:5000/docs",
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := u.parse(args); err != nil {
 				return err
@@ -50,6 +52,7 @@ func command() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&u.images, "images", "images", "folder with the layouts of all versions")
+	cmd.Flags().StringVar(&u.from, "from", "", "another `repository` of the same registry: what it has is mounted from it, and need not be sent")
 	u.access.Add(cmd.Flags())
 	cmd.Flags().Var(&u.web, "web", "where a web server serves a mount of the registry, to tell the version's addresses there; '' tells none")
 	cmd.Flags().BoolVar(&u.json, "json", false, "print the result as JSON")
@@ -75,7 +78,23 @@ func (u *upload) parse(args []string) error {
 		return cli.Usagef("repository %q has a tag: leave out %q, the tag is the version, %s", repository, ":"+to.Tag, u.version)
 	}
 	u.to = to
+	return u.parseFrom()
+}
+
+// parseFrom checks that --from is a repository of the registry that is uploaded to,
+// and takes the registry off its name.
+func (u *upload) parseFrom() error {
+	host := withoutScheme(u.to.Host)
+	repo := strings.TrimPrefix(withoutScheme(u.from), host+"/")
+	if u.from != "" && !registry.ValidRepository(repo) {
+		return cli.Usagef("--from %q is no repository of %s: blobs can only be mounted within one registry", u.from, host)
+	}
+	u.from = repo
 	return nil
+}
+
+func withoutScheme(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(name, "http://"), "https://")
 }
 
 func (u *upload) run(ctx context.Context, stdout, stderr io.Writer) error {
@@ -93,14 +112,14 @@ func (u *upload) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	defer client.CloseIdle()
 	line := cli.NewProgress(stderr)
-	pushed, err := client.Push(ctx, dir, u.to.Repository, u.version, func(p registry.Progress) {
+	pushed, err := client.Push(ctx, dir, u.to.Repository, u.version, registry.PushOptions{From: u.from, Report: func(p registry.Progress) {
 		line.Draw(sending(p))
-	})
+	}})
 	line.Clear()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stderr, summary(pushed.Progress))
+	fmt.Fprintln(stderr, u.summary(pushed.Progress))
 	if host, path := u.web.Addresses(u.to.Repository, u.version); host != "" {
 		fmt.Fprintf(stderr, "where a mount is served: %s and %s\n", path, host)
 	}
@@ -131,18 +150,22 @@ func (u *upload) noVersion(dir string) error {
 
 // sending is the line on a terminal while bytes go out.
 func sending(p registry.Progress) string {
-	return fmt.Sprintf("sending %s of %s", cli.Bytes(p.SentBytes), cli.Bytes(p.Bytes-p.ThereBytes))
+	return fmt.Sprintf("sending %s of %s", cli.Bytes(p.SentBytes), cli.Bytes(p.Bytes-p.ThereBytes-p.MountedBytes))
 }
 
 // summary is the one line that is left.
-func summary(p registry.Progress) string {
-	switch {
-	case p.Sent == 0 && p.SentManifests == 0:
+func (u *upload) summary(p registry.Progress) string {
+	if p.Sent == 0 && p.Mounted == 0 && p.SentManifests == 0 {
 		return fmt.Sprintf("sent nothing: all %d blobs and the tag were there", p.Blobs)
-	case p.There == 0:
-		return fmt.Sprintf("sent %d of %d blobs, %s", p.Sent, p.Blobs, cli.Bytes(p.SentBytes))
 	}
-	return fmt.Sprintf("sent %d of %d blobs, %s; the rest was there", p.Sent, p.Blobs, cli.Bytes(p.SentBytes))
+	said := fmt.Sprintf("sent %d of %d blobs, %s", p.Sent, p.Blobs, cli.Bytes(p.SentBytes))
+	if p.Mounted > 0 {
+		said += fmt.Sprintf("; mounted %d from %s, %s", p.Mounted, u.from, cli.Bytes(p.MountedBytes))
+	}
+	if p.There > 0 {
+		said += "; the rest was there"
+	}
+	return said
 }
 
 // result is what --json prints.
@@ -150,11 +173,12 @@ type result struct {
 	Repository string        `json:"repository"` // with the host
 	Tag        string        `json:"tag"`
 	Digest     digest.Digest `json:"digest"`
-	Blobs      int           `json:"blobs"`     // configurations and layers
-	SentBlobs  int           `json:"sentBlobs"` // those of them that the registry lacked
-	SentBytes  int64         `json:"sentBytes"` // of blobs
-	Path       string        `json:"path"`      // URL below the version's name; "" without --web
-	Host       string        `json:"host"`      // URL on a host of its own
+	Blobs      int           `json:"blobs"`        // configurations and layers
+	SentBlobs  int           `json:"sentBlobs"`    // those of them that the registry lacked
+	SentBytes  int64         `json:"sentBytes"`    // of blobs
+	Mounted    int           `json:"mountedBlobs"` // those that came from --from
+	Path       string        `json:"path"`         // URL below the version's name; "" without --web
+	Host       string        `json:"host"`         // URL on a host of its own
 }
 
 func (u *upload) print(w io.Writer, pushed registry.Pushed) error {
@@ -167,6 +191,7 @@ func (u *upload) print(w io.Writer, pushed registry.Pushed) error {
 			Blobs:      pushed.Blobs,
 			SentBlobs:  pushed.Sent,
 			SentBytes:  pushed.SentBytes,
+			Mounted:    pushed.Mounted,
 			Path:       path,
 			Host:       host,
 		})

@@ -104,6 +104,15 @@ func TestUploadPrintsJSON(t *testing.T) {
 	}
 }
 
+func TestFromMayNameTheRegistryToo(t *testing.T) {
+	for _, from := range []string{"team/staging", "localhost:5000/team/staging", "http://localhost:5000/team/staging"} {
+		u := upload{from: from}
+		if err := u.parse([]string{"v1", "localhost:5000/docs"}); err != nil || u.from != "team/staging" {
+			t.Errorf("%s: got %q, %v, want team/staging", from, u.from, err)
+		}
+	}
+}
+
 func TestFlagsComeFromTheEnvironment(t *testing.T) {
 	dir, digests := images(t, "v1")
 	t.Setenv("REGFS_IMAGES", dir)
@@ -147,6 +156,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"with a tag", []string{"v1", "localhost:5000/docs:v1"}, cli.ExitUsage, `leave out ":v1", the tag is the version, v1`},
 		{"with a digest", []string{"v1", "docs@sha256:" + strings.Repeat("0", 64)}, cli.ExitUsage, "has a digest: leave it out"},
 		{"no repository", []string{"v1", "Docs"}, cli.ExitUsage, `"Docs" is not a repository name`},
+		{"from elsewhere", []string{"v1", "localhost:5000/docs", "--from", "localhost:5001/docs"}, cli.ExitUsage, "blobs can only be mounted within one registry"},
 		{"no such version", []string{"v3", "--images", dir}, cli.ExitNotFound, "v3 is not there (there are v1, v2): `bundle v3` makes it"},
 		{"no versions", []string{"v3", "--images", "nowhere"}, cli.ExitNotFound, "there are no versions in nowhere"},
 		{"no layout", []string{"v1", "--images", emptyVersion(t)}, cli.ExitNotFound, "not an OCI image layout"},

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -130,6 +131,50 @@ func TestUploadsRaceForATag(t *testing.T) {
 	}
 	d := mount(t, reg.host)
 	compareTree(t, final.write(t), d.path("my-app/v1"))
+}
+
+// TestAnUploadMountsWhatAnotherRepositoryHas: nothing is sent then, and where the
+// registry does not mount, or not for us, all is. A mount shows the same either way.
+func TestAnUploadMountsWhatAnotherRepositoryHas(t *testing.T) {
+	reg := startRegistry(t)
+	s := uploadSite("mounted")
+	images := bundle(t, s.write(t), "v1")
+	want := upload(t, images, reg.host, "team/staging", "v1")
+	unmounting := startFaultProxy(t, reg.host)
+	status := http.StatusAccepted
+	unmounting.spoil(func(req *http.Request) bool { return req.URL.Query().Has("mount") }, 0, func(w http.ResponseWriter, _ *http.Request, _ *faultProxy) {
+		w.WriteHeader(status)
+	})
+	d := mount(t, reg.host)
+	for _, row := range []struct {
+		repo   string
+		host   string
+		status int
+		mounts bool
+	}{
+		{"live", reg.host, 0, true},
+		{"refused", unmounting.host(), http.StatusAccepted, false},
+		{"denied", unmounting.host(), http.StatusUnauthorized, false},
+	} {
+		status = row.status
+		got := run(t, "", command(t, "upload"), "v1", row.host+"/"+row.repo, "--images", images, "--from", "team/staging", "--json")
+		var said struct {
+			Digest                         string
+			Blobs, SentBlobs, MountedBlobs int
+		}
+		if err := json.Unmarshal([]byte(got.stdout), &said); got.code != 0 || err != nil {
+			t.Fatalf("%s: got exit code %d, %q, %q", row.repo, got.code, got.stdout, got.stderr)
+		}
+		sent, mounted := said.Blobs, 0
+		if row.mounts {
+			sent, mounted = 0, said.Blobs
+		}
+		if said.Digest != want || said.SentBlobs != sent || said.MountedBlobs != mounted {
+			t.Errorf("%s: got %+v, want %s, %d blobs sent and %d mounted", row.repo, said, want, sent, mounted)
+		}
+		reg.walk(t, row.repo, "v1")
+		compareTree(t, s.write(t), d.path(row.repo+"/v1"))
+	}
 }
 
 // TestUploadsThatNobodyTakes: a registry that is read-only or full, what stands

@@ -153,7 +153,7 @@ func (r *Registry) PublishAs(repo string, o bundle.Options, files map[string]str
 	if err != nil {
 		r.T.Fatal(err)
 	}
-	if _, err := r.NewClient(registry.WithUserAgent(publisher)).Push(context.Background(), result.Path, repo, o.Version, nil); err != nil {
+	if _, err := r.NewClient(registry.WithUserAgent(publisher)).Push(context.Background(), result.Path, repo, o.Version, registry.PushOptions{}); err != nil {
 		r.T.Fatal(err)
 	}
 }
