@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -295,28 +296,44 @@ func TestACrowdTriesAgainAsOne(t *testing.T) {
 }
 
 // TestALayerThatIsLostTakesNoOtherWithIt: its readers come again and again, and those
-// of other sites are asked for what is theirs all the same.
+// of other sites, and of other versions of this one, are asked for what is theirs all
+// the same.
 func TestALayerThatIsLostTakesNoOtherWithIt(t *testing.T) {
 	reg := startRegistry(t)
-	lost, good := manyFiles(20, 1<<20), manyFiles(20, 1<<20) // large enough that files are asked for one by one
-	for i, name := range lost.names() {                      // no file of one is in the other
-		lost[name] = noise(uint64(200+i), 1<<20)
+	const size = 1 << 20 // large enough that files are asked for one by one
+	publish := func(repo, tag string, seed uint64) site {
+		s := site{}
+		for i := range 20 {
+			s[fmt.Sprintf("%02d.bin", i)] = noise(seed+uint64(i), size) // no file of one is in another
+		}
+		s.publish(t, reg.host, repo, tag)
+		return s
 	}
-	lost.publish(t, reg.host, "lost", "v1")
-	good.publish(t, reg.host, "good", "v1")
+	lost, next, good := publish("lost", "v1", 100), publish("lost", "v2", 200), publish("good", "v1", 300)
 	proxy := startFaultProxy(t, reg.host)
-	d := mount(t, proxy.host(), never)
-	waitForStat(t, d.path("lost/v1"))
-	waitForStat(t, d.path("good/v1"))
-	proxy.spoil(blobOf(reg.layer(t, "lost", "v1").Digest), 0, storage(http.StatusNotFound, "NoSuchKey"))
-	for i, name := range good.names()[:4] {
-		for _, other := range lost.names()[4*i : 4*i+4] {
-			if _, err := reading(d.path("lost/v1", other), 0, 64)(); !errors.Is(err, syscall.EIO) {
-				t.Fatalf("%s of the layer that is lost: got %v, want EIO", other, err)
+	for name, fault := range map[string]fault{
+		"gone from the storage": storage(http.StatusNotFound, "NoSuchKey"),
+		"500":                   status(http.StatusInternalServerError),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := mount(t, proxy.host(), never)
+			for _, version := range []string{"lost/v1", "lost/v2", "good/v1"} {
+				waitForStat(t, d.path(version))
 			}
-		}
-		if got, err := reading(d.path("good/v1", name), 0, 1<<20)(); err != nil || !bytes.Equal(got, good[name]) {
-			t.Errorf("%s of another site: got %d bytes, %v, want the right %d", name, len(got), err, len(good[name]))
-		}
+			proxy.spoil(blobOf(reg.layer(t, "lost", "v1").Digest), 0, fault)
+			defer proxy.heal()
+			for i, name := range good.names()[:4] {
+				for _, other := range lost.names()[4*i : 4*i+4] {
+					if _, err := reading(d.path("lost/v1", other), 0, 64)(); !errors.Is(err, syscall.EIO) {
+						t.Fatalf("%s of the layer that is lost: got %v, want EIO", other, err)
+					}
+				}
+				for version, s := range map[string]site{"lost/v2": next, "good/v1": good} {
+					if got, err := reading(d.path(version, name), 0, size)(); err != nil || !bytes.Equal(got, s[name]) {
+						t.Errorf("%s/%s: got %d bytes, %v, want the right %d", version, name, len(got), err, size)
+					}
+				}
+			}
+		})
 	}
 }

@@ -175,11 +175,11 @@ func (l *Live) versions(ctx context.Context, repo string) ([]string, error) {
 		return tags, nil
 	}
 	v, err := l.loader.Do(ctx, "versions of "+repo, func(ctx context.Context) (any, error) {
-		if err := l.health.Check(); err != nil {
+		if err := l.health.Check(repo, "tags"); err != nil {
 			return nil, err
 		}
 		tags, err := l.registry.Tags(ctx, repo)
-		l.health.Note(err)
+		l.health.Note(err, repo, "tags")
 		if err == nil {
 			l.aliases.list(repo, tags, l.now())
 		}

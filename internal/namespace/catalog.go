@@ -88,7 +88,7 @@ func (l *Live) isRepository(ctx context.Context, name string, till time.Time) (b
 // askRepository asks the registry for a repository, and takes over what it says.
 func (l *Live) askRepository(ctx context.Context, name string) (bool, error) {
 	is, err := l.registry.HasRepository(ctx, name)
-	l.health.Note(err)
+	l.health.Note(err, name)
 	switch {
 	case err != nil:
 		return false, err
@@ -112,7 +112,7 @@ func (l *Live) confirmSoon(name string) {
 
 // confirm asks the registry for a repository that is known.
 func (l *Live) confirm(name string) {
-	if l.health.Check() != nil || !l.checks.take() {
+	if l.health.Check(name) != nil || !l.checks.take() {
 		return
 	}
 	if _, err := l.askRepository(l.ctx, name); err != nil {
@@ -149,7 +149,7 @@ func (l *Live) readTags(ctx context.Context, repo string) ([]string, error) {
 // Tags lists the tags of a repository. Its errors are those of Lookup, but that
 // a repository without tags is none.
 func (l *Live) Tags(ctx context.Context, repo string) ([]string, error) {
-	tags, err := asked(ctx, l, "tags of "+repo, func(ctx context.Context) ([]string, error) {
+	tags, err := asked(ctx, l, repo, "tags", func(ctx context.Context) ([]string, error) {
 		return l.registry.Tags(ctx, repo)
 	})
 	if errors.Is(err, fs.ErrNotExist) {

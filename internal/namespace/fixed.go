@@ -44,7 +44,7 @@ func (l *Live) lookupDigest(ctx context.Context, p pin) (*site.Site, error) {
 			return nil, err
 		}
 		s, err := l.fetchDigest(ctx, p, key)
-		l.health.Note(err)
+		l.health.Note(err, p.repo, p.digest.String())
 		return s, err
 	})
 	s, _ := v.(*site.Site)

@@ -102,9 +102,9 @@ func (l *Live) tellFolders(folders []string) {
 // the folders above it cannot be looked up before.
 func (l *Live) learn(repo string) {
 	for i := len(newsRepeats) - 1; i >= 0; i-- {
-		if l.checks.take() && l.health.Check() == nil {
+		if l.checks.take() && l.health.Check(repo) == nil {
 			is, err := l.registry.HasRepository(l.ctx, repo)
-			l.health.Note(err)
+			l.health.Note(err, repo)
 			if is {
 				folders := l.unknownFolders(repo)
 				l.names.add(repo)

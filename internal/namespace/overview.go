@@ -65,7 +65,7 @@ func (l *Live) Shown() []Shown {
 // Head asks what a tag names, by a request that costs no pull quota. Its errors
 // are those of Lookup.
 func (l *Live) Head(ctx context.Context, repo, tag string) (digest.Digest, error) {
-	return asked(ctx, l, "digest of "+repo+":"+tag, func(ctx context.Context) (digest.Digest, error) {
+	return asked(ctx, l, repo, "digest of "+tag, func(ctx context.Context) (digest.Digest, error) {
 		return l.registry.Head(ctx, repo, tag)
 	})
 }
@@ -74,7 +74,7 @@ func (l *Live) Head(ctx context.Context, repo, tag string) (digest.Digest, error
 // an image the configuration, which knows when it was made. No layer is read.
 // Its errors are those of Lookup.
 func (l *Live) Describe(ctx context.Context, repo string, d digest.Digest) (site.Description, error) {
-	return asked(ctx, l, "description of "+repo+"@"+d.String(), func(ctx context.Context) (site.Description, error) {
+	return asked(ctx, l, repo, "description of "+d.String(), func(ctx context.Context) (site.Description, error) {
 		doc, err := l.registry.Manifest(ctx, repo, d.String())
 		if err != nil {
 			return site.Description{}, err
@@ -93,7 +93,7 @@ func (l *Live) Tree(ctx context.Context, repo string, d digest.Digest, fetch boo
 	if !fetch {
 		return nil, err
 	}
-	return asked(ctx, l, "tree of "+repo+"@"+d.String(), func(ctx context.Context) (*tree.Tree, error) {
+	return asked(ctx, l, repo, "tree of "+d.String(), func(ctx context.Context) (*tree.Tree, error) {
 		doc, err := l.registry.Manifest(ctx, repo, d.String())
 		if err != nil {
 			return nil, err
@@ -106,15 +106,15 @@ func (l *Live) Tree(ctx context.Context, repo string, d digest.Digest, fetch boo
 	})
 }
 
-// asked has a question asked once, however many want to know, unless the
-// registry is known to be away.
-func asked[T any](ctx context.Context, l *Live, key string, ask func(context.Context) (T, error)) (T, error) {
-	v, err := l.loader.Do(ctx, key, func(ctx context.Context) (any, error) {
-		if err := l.health.Check(); err != nil {
+// asked has a question about something in a repository asked once, however many want
+// to know, unless the registry is known to be away.
+func asked[T any](ctx context.Context, l *Live, repo, what string, ask func(context.Context) (T, error)) (T, error) {
+	v, err := l.loader.Do(ctx, what+" in "+repo, func(ctx context.Context) (any, error) {
+		if err := l.health.Check(repo, what); err != nil {
 			return nil, err
 		}
 		v, err := ask(ctx)
-		l.health.Note(err)
+		l.health.Note(err, repo, what)
 		return v, err
 	})
 	t, _ := v.(T)

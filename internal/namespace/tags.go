@@ -126,11 +126,11 @@ func (l *Live) recheck(ctx context.Context, r ref, known *site.Site) (*site.Site
 // flight runs work for a tag once, however many wait for it.
 func (l *Live) flight(ctx context.Context, what string, r ref, work func(context.Context, ref) (*site.Site, error)) (*site.Site, error) {
 	v, err := l.loader.Do(ctx, fmt.Sprintf("%s %s:%s", what, r.repo, r.tag), func(ctx context.Context) (any, error) {
-		if err := l.health.Check(); err != nil {
+		if err := l.health.Check(r.repo, r.tag); err != nil {
 			return (*site.Site)(nil), err
 		}
 		s, err := work(ctx, r)
-		l.health.Note(err)
+		l.health.Note(err, r.repo, r.tag)
 		return s, err
 	})
 	s, _ := v.(*site.Site)
@@ -193,7 +193,7 @@ func (l *Live) resolve(ctx context.Context, r ref) (*site.Site, error) {
 			return nil, err
 		}
 		doc, err := l.ask(ctx, r)
-		l.health.Note(err)
+		l.health.Note(err, r.repo, r.tag)
 		if err == nil { // also when nobody waits any more
 			l.heard.Store(r, doc)
 			l.behind(func() {

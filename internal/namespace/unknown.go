@@ -129,7 +129,7 @@ type question struct {
 // already, and waited for only if nothing else is asked behind. The error of who does
 // not wait is ErrBusy.
 func (l *Live) inquire(ctx context.Context, q question, work func(context.Context) (any, error)) (any, error) {
-	if err := l.health.Check(); err != nil {
+	if err := l.health.Check(q.repo); err != nil {
 		return nil, err // why it is away says more than that there is no time
 	}
 	known := l.names.isRepository(q.repo)

@@ -104,7 +104,7 @@ func newRun(s *Site, layer int, first uint32) *run {
 // fetch brings the chunks of a member into the store, and those of the members
 // after it for which the plan of the layer asks.
 func (s *Site) fetch(ctx context.Context, number uint32) error {
-	if err := s.content.health.Check(); err != nil {
+	if err := s.content.health.Check(s.about(s.Tree.Member(number).Layer)...); err != nil {
 		return err
 	}
 	if err := s.content.fetches.failed.check(s.place(number), s.blobPlace(number)); err != nil {
@@ -129,6 +129,12 @@ func (s *Site) fetch(ctx context.Context, number uint32) error {
 func (s *Site) blob(number uint32) digest.Digest {
 	return s.layers[s.Tree.Member(number).Layer].Digest
 }
+
+// about says of what it is whether the registry answers: see Health.
+func (s *Site) about(layer int) []string { return []string{s.repo, s.layers[layer].Digest.String()} }
+
+// check is why no more of the layer of a run is to be fetched, or nil.
+func (r *run) check() error { return r.site.content.health.Check(r.site.about(r.layer)...) }
 
 // claim gives the call of a member; if nobody fetches it yet it starts a run
 // that does.
@@ -269,7 +275,7 @@ func (r *run) do() {
 	defer cancel()
 	began, end := time.Now(), r.first+uint32(len(r.calls))
 	err := r.transfer(ctx)
-	r.site.content.health.Note(err)
+	r.site.content.health.Note(err, r.site.about(r.layer)...)
 	r.site.content.costs.note(r.site, r.first, end, costOf(began, err))
 	if err == nil {
 		err = errors.New("the registry sent less than was asked for")

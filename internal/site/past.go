@@ -101,11 +101,11 @@ func (p *pasts) site(ctx context.Context, d digest.Digest) (*Site, error) {
 		if s, err := p.loader.Kept(p.repo, d); err == nil {
 			return s, nil
 		}
-		if err := p.loader.health.Check(); err != nil {
+		if err := p.loader.health.Check(p.repo, d.String()); err != nil {
 			return nil, err
 		}
 		doc, err := p.loader.registry.Manifest(ctx, p.repo, d.String())
-		p.loader.health.Note(err)
+		p.loader.health.Note(err, p.repo, d.String())
 		if err != nil {
 			return nil, err
 		}

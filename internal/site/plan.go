@@ -134,6 +134,6 @@ func (s *Site) used() {
 		if err := s.content.fetches.ctx.Err(); err != nil {
 			return err
 		}
-		return s.content.health.Check()
+		return r.check()
 	})
 }

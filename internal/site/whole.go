@@ -43,7 +43,7 @@ func (s *Site) Complete(ctx context.Context) error {
 	var err error
 	s.fetchMissing(0, members, func(r *run) error {
 		r.do()
-		err = errors.Join(ctx.Err(), s.content.health.Check())
+		err = errors.Join(ctx.Err(), r.check())
 		return err
 	})
 	for i := uint32(0); i < members && err == nil; i++ {
