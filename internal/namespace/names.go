@@ -75,17 +75,27 @@ func (n *names) allowed(repo string) bool {
 	})
 }
 
-// add makes a repository known; it tells whether it was not.
+// add makes a repository known, if there is room for it; it tells whether it was not.
 func (n *names) add(repo string) bool {
-	if !n.allowed(repo) {
-		return false
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, known := n.repos[repo]
-	if !known && len(n.repos) >= maxRepositories {
+	return (known || len(n.repos) < maxRepositories) && n.addLocked(repo)
+}
+
+// keep makes a repository known of which a tag is shown: there are at most maxTags,
+// and for each there is room.
+func (n *names) keep(repo string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.addLocked(repo)
+}
+
+func (n *names) addLocked(repo string) bool {
+	if !n.allowed(repo) {
 		return false
 	}
+	_, known := n.repos[repo]
 	n.repos[repo] = n.now()
 	n.addFoldersLocked(repo)
 	return !known
@@ -147,15 +157,22 @@ func parent(name string) (dir, base string) {
 	return "", name
 }
 
-// replace takes the registry's own list for all that there is. What is gone
-// from it is forgotten. One that is not whole says nothing of what is not in it.
+// replace takes the registry's own list for all that there is. What is gone from it
+// is forgotten, but for what the registry said it has after the list was asked for. One
+// that is not whole says nothing of what is not in it.
 func (n *names) replace(repos []string, whole bool) {
 	fresh := newNames(n.patterns)
+	fresh.now = n.now
 	for _, r := range repos {
 		fresh.add(r)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for r, said := range n.repos {
+		if said.After(n.tried) {
+			fresh.keep(r)
+		}
+	}
 	n.repos, n.folders, n.listed = fresh.repos, fresh.folders, n.now()
 	if !whole {
 		n.listed = time.Time{}

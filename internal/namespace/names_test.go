@@ -142,3 +142,40 @@ func TestWithoutACatalogNothingIsLost(t *testing.T) {
 		t.Errorf("list: got %v, %v; want what was looked up", got, err)
 	}
 }
+
+// TestAListTakesNothingAwayThatCameSinceItWasAskedFor: a repository may be new, and a
+// list too long to be remembered with it.
+func TestAListTakesNothingAwayThatCameSinceItWasAskedFor(t *testing.T) {
+	now := time.Unix(1000, 0)
+	n := newNames(nil)
+	n.now = func() time.Time { now = now.Add(time.Second); return now }
+	n.add("before")
+	n.asking()
+	n.add("team/found")
+	n.keep("shown")
+	many := make([]string, maxRepositories)
+	for i := range many {
+		many[i] = fmt.Sprintf("n%06d", i)
+	}
+	n.replace(many, true)
+	for _, name := range []string{"team/found", "shown", many[0], many[len(many)-1]} {
+		if !n.isRepository(name) || !n.isFolder(name) {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	if n.isRepository("before") {
+		t.Error("what the list does not have is there")
+	}
+	if n.add("one-more") || n.isRepository("one-more") {
+		t.Error("a full table takes one more")
+	}
+	n.keep("shown-later")
+	if !n.isRepository("shown-later") {
+		t.Error("a full table does not take one of which a tag is shown")
+	}
+	n.asking()
+	n.replace([]string{"last"}, true)
+	if got := n.all(); len(got) != 1 {
+		t.Errorf("got %d names, want the last list alone", len(got))
+	}
+}

@@ -81,7 +81,7 @@ func (l *Live) isShown(r ref) bool {
 
 // show makes a site the one that a tag names, as the registry says since asked.
 func (l *Live) show(r ref, top digest.Digest, s *site.Site, asked time.Time) {
-	l.names.add(r.repo)
+	l.names.keep(r.repo)
 	now := l.now()
 	l.mu.Lock()
 	t := l.tags[r]
