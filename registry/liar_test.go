@@ -317,18 +317,19 @@ func TestListingsEnd(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the other host was asked") }))
 	t.Cleanup(other.Close)
 	for name, test := range map[string]struct {
-		link func(n int32, r *http.Request) string
-		want int32 // requests
+		link  func(n int32, r *http.Request) string
+		want  int32 // requests
+		whole bool
 	}{
-		"no link":         {func(int32, *http.Request) string { return "" }, 1},
-		"two pages":       {func(n int32, _ *http.Request) string { return map[int32]string{1: "/v2/_catalog?last=b"}[n] }, 2},
-		"relative":        {func(n int32, _ *http.Request) string { return map[int32]string{1: "?last=b"}[n] }, 2},
-		"itself":          {func(_ int32, r *http.Request) string { return r.URL.String() }, 1},
-		"in a circle":     {func(n int32, _ *http.Request) string { return fmt.Sprintf("?last=%d", n%3) }, 4},
-		"other host":      {func(int32, *http.Request) string { return other.URL + "/v2/_catalog?last=b" }, 1},
-		"other list":      {func(int32, *http.Request) string { return "/v2/secret/tags/list" }, 1},
-		"garbage":         {func(int32, *http.Request) string { return "::%zz" }, 1},
-		"always one more": {func(n int32, _ *http.Request) string { return fmt.Sprintf("?last=%d", n) }, maxPages},
+		"no link":         {func(int32, *http.Request) string { return "" }, 1, true},
+		"two pages":       {func(n int32, _ *http.Request) string { return map[int32]string{1: "/v2/_catalog?last=b"}[n] }, 2, true},
+		"relative":        {func(n int32, _ *http.Request) string { return map[int32]string{1: "?last=b"}[n] }, 2, true},
+		"itself":          {func(_ int32, r *http.Request) string { return r.URL.String() }, 1, false},
+		"in a circle":     {func(n int32, _ *http.Request) string { return fmt.Sprintf("?last=%d", n%3) }, 4, false},
+		"other host":      {func(int32, *http.Request) string { return other.URL + "/v2/_catalog?last=b" }, 1, false},
+		"other list":      {func(int32, *http.Request) string { return "/v2/secret/tags/list" }, 1, false},
+		"garbage":         {func(int32, *http.Request) string { return "::%zz" }, 1, false},
+		"always one more": {func(n int32, _ *http.Request) string { return fmt.Sprintf("?last=%d", n) }, maxPages, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked.Store(0)
@@ -338,12 +339,12 @@ func TestListingsEnd(t *testing.T) {
 				}
 				io.WriteString(w, `{"repositories": ["b", "../x", "a", "", "A", "b"]}`)
 			})
-			got, err := c.Repositories(testContext(t))
+			got, whole, err := c.Repositories(testContext(t))
 			if want := []string{"a", "b"}; err != nil || !slices.Equal(got, want) {
 				t.Errorf("got %q, %v, want %q", got, err, want)
 			}
-			if asked.Load() != test.want {
-				t.Errorf("got %d requests, want %d", asked.Load(), test.want)
+			if asked.Load() != test.want || whole != test.whole {
+				t.Errorf("got %d requests, all of it: %v; want %d, %v", asked.Load(), whole, test.want, test.whole)
 			}
 		})
 	}
@@ -372,8 +373,34 @@ func TestListingsAreBounded(t *testing.T) {
 
 func TestNoTagsIsAnEmptyList(t *testing.T) {
 	c := lie(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"name": "app", "tags": null}`) })
-	if got, err := c.Tags(testContext(t), "app"); err != nil || len(got) != 0 {
-		t.Errorf("got %q, %v, want no tags", got, err)
+	if got, whole, err := c.FirstTags(testContext(t), "app", 1); err != nil || len(got) != 0 || !whole {
+		t.Errorf("got %q, %v, %v, want no tags", got, whole, err)
+	}
+}
+
+// TestAListSaysOnlyWhatIsOnIt: that it has no more names takes that it was read to its
+// end, and that it is one.
+func TestAListSaysOnlyWhatIsOnIt(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"no list": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"errors": []}`) },
+		"the first of two pages": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", `<?last=v1>; rel="next"`)
+			io.WriteString(w, `{"name": "app", "tags": ["v1"]}`)
+		},
+		"more than are remembered": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"name": "app", "tags": ["v2"%s]}`, strings.Repeat(`,"v1"`, maxNames))
+		},
+	} {
+		c := lie(t, answer)
+		if got, whole, err := c.FirstTags(testContext(t), "app", 1); err != nil || whole {
+			t.Errorf("%s: got %d tags, all of them: %v, %v; want that they may not be all", name, len(got), whole, err)
+		}
+	}
+	for text, want := range map[string]bool{`{"repositories": null}`: true, `{"repositories": []}`: true, `{"errors": []}`: false} {
+		c := lie(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) })
+		if got, whole, err := c.Repositories(testContext(t)); len(got) > 0 || whole != want || err != nil {
+			t.Errorf("%s: got %q, all of them: %v, %v, want %v", text, got, whole, err, want)
+		}
 	}
 }
 

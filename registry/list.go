@@ -26,22 +26,28 @@ const (
 
 // Repositories lists what the registry's catalog names, sorted. The catalog is
 // not in the distribution spec and many registries refuse it. Names outside of
-// the spec's grammar are left out, and at most 100,000 are returned.
+// the spec's grammar are left out, and at most 100,000 are returned. whole tells
+// whether it was read to its end: only then does it say of a name that there is none.
 //
 // Errors:
 //   - fs.ErrPermission when the registry refuses (401, 403).
 //   - fs.ErrNotExist when it has no catalog (404).
 //   - ErrUnavailable otherwise.
-func (c *Client) Repositories(ctx context.Context) ([]string, error) {
-	var names []string
+func (c *Client) Repositories(ctx context.Context) (names []string, whole bool, err error) {
 	r := request{path: "_catalog", what: "the list of repositories"}
-	err := c.pages(ctx, r, func(data []byte) (int, error) {
-		var page struct{ Repositories []string }
-		err := json.Unmarshal(data, &page)
-		names = append(names, page.Repositories...)
+	isList := true
+	whole, err = c.pages(ctx, r, maxPages, func(data []byte) (int, error) {
+		var page struct{ Repositories json.RawMessage } // null if there are none, says ggcr's
+		if err := json.Unmarshal(data, &page); err != nil || page.Repositories == nil {
+			isList = false
+			return len(names), err
+		}
+		var more []string
+		err := json.Unmarshal(page.Repositories, &more)
+		names = append(names, more...)
 		return len(names), err
 	})
-	return listing(names, ValidRepository), err
+	return listing(names, ValidRepository), whole && isList, err
 }
 
 // Tags lists the tags of a repository, sorted. Tags outside of the spec's
@@ -53,17 +59,24 @@ func (c *Client) Repositories(ctx context.Context) ([]string, error) {
 //   - fs.ErrPermission on 401 and 403.
 //   - ErrUnavailable otherwise.
 func (c *Client) Tags(ctx context.Context, repo string) ([]string, error) {
+	tags, _, err := c.FirstTags(ctx, repo, maxPages)
+	return tags, err
+}
+
+// FirstTags lists the tags in the first pages of a repository's list, in so many
+// requests at most. whole tells whether these are all. Its errors are those of Tags.
+func (c *Client) FirstTags(ctx context.Context, repo string, pages int) (tags []string, whole bool, err error) {
 	if err := checkRepository(repo); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var names []string
-	err := c.pages(ctx, tagsOf(repo), func(data []byte) (int, error) {
-		var page struct{ Tags []string }
+	isList := true
+	whole, err = c.pages(ctx, tagsOf(repo), pages, func(data []byte) (int, error) {
+		var page tagPage
 		err := json.Unmarshal(data, &page)
-		names = append(names, page.Tags...)
-		return len(names), err
+		tags, isList = append(tags, page.Tags...), isList && page.isList()
+		return len(tags), err
 	})
-	return listing(names, ValidTag), err
+	return listing(tags, ValidTag), whole && isList, err
 }
 
 // HasRepository reports whether the registry knows the repository. That it is
@@ -88,73 +101,83 @@ func (c *Client) HasRepository(ctx context.Context, repo string) (bool, error) {
 	}
 	// Whatever answers in a registry's place, a page to log in say, would make
 	// a repository of every name.
-	var page struct {
-		Name string
-		Tags []string
-	}
-	if err := json.Unmarshal(data, &page); err != nil || page.Name == "" && page.Tags == nil {
+	var page tagPage
+	if err := json.Unmarshal(data, &page); err != nil || !page.isList() {
 		return false, c.nonsense(c.what(&r), "the answer is not a list of tags")
 	}
 	return true, nil
 }
 
+// tagPage is a page of a list of tags.
+type tagPage struct {
+	Name string
+	Tags []string
+}
+
+// isList tells whether it is one, and not something else in JSON.
+func (p tagPage) isList() bool { return p.Name != "" || p.Tags != nil }
+
 func tagsOf(repo string) request {
 	return request{path: repo + "/tags/list", scope: scope{repository: repo}, what: "the tags of " + repo}
 }
 
-// pages reads r and the pages that follow it. add takes one and returns how
-// many names there are by now.
-func (c *Client) pages(ctx context.Context, r request, add func([]byte) (int, error)) error {
+// pages reads r and the pages that follow it, at most some, and tells whether it came
+// to the end. add takes one and returns how many names there are by now.
+func (c *Client) pages(ctx context.Context, r request, most int, add func([]byte) (int, error)) (whole bool, err error) {
 	r.method, r.query = http.MethodGet, "n="+pageSize
 	seen := map[string]bool{}
-	for range maxPages {
-		next, err := c.page(ctx, &r, add)
+	for range most {
+		next, last, err := c.page(ctx, &r, add)
 		if err != nil || next == nil || seen[next.String()] {
-			return err
+			return last, err
 		}
 		seen[next.String()] = true
 		r.url = next
 	}
-	return nil
+	return false, nil
 }
 
-// page reads one page and returns where the next is, nil after the last one.
-func (c *Client) page(ctx context.Context, r *request, add func([]byte) (int, error)) (*url.URL, error) {
+// page reads one page and returns where the next is, nil if it is the last one or
+// nothing more is read.
+func (c *Client) page(ctx context.Context, r *request, add func([]byte) (int, error)) (next *url.URL, last bool, err error) {
 	res, err := c.do(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer res.Body.Close()
 	data, err := readAll(res.Body, maxPage, c.what(r))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	n, err := add(data)
 	if err != nil {
-		return nil, c.nonsense(c.what(r), "the answer is not a list: %v", err)
+		return nil, false, c.nonsense(c.what(r), "the answer is not a list: %v", err)
 	}
+	next, last = c.nextPage(res)
 	if n >= maxNames {
-		return nil, nil
+		return nil, last && n == maxNames, nil
 	}
-	return c.nextPage(res), nil
+	return next, last, nil
 }
 
-// nextPage is the target of the Link header with rel="next". One that leaves
-// the list which was asked for is none.
-func (c *Client) nextPage(res *http.Response) *url.URL {
+// nextPage is the target of the Link header with rel="next", and whether there is no
+// such header. One that leaves the list which was asked for leads nowhere.
+func (c *Client) nextPage(res *http.Response) (next *url.URL, last bool) {
+	last = true
 	for _, link := range strings.Split(strings.Join(res.Header.Values("Link"), ","), ",") {
 		target, params, _ := strings.Cut(strings.TrimSpace(link), ">")
 		target, ok := strings.CutPrefix(target, "<")
 		if !ok || !strings.Contains(strings.ReplaceAll(params, `"`, ""), "rel=next") {
 			continue
 		}
+		last = false
 		u, err := res.Request.URL.Parse(target)
 		if err == nil && c.speaks(u) && u.Path == res.Request.URL.Path && u.RawQuery != res.Request.URL.RawQuery {
 			u.Scheme, u.Host, u.User, u.Fragment = c.scheme, c.name, nil, "" // behind proxies registries do not know their scheme
-			return u
+			return u, false
 		}
 	}
-	return nil
+	return nil, last
 }
 
 func listing(names []string, valid func(string) bool) []string {

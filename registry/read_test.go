@@ -46,9 +46,9 @@ func TestReadingARealRegistry(t *testing.T) {
 	pushed(t, c, "app", "v1")
 	ctx := testContext(t)
 
-	got, err := c.Repositories(ctx)
-	if want := []string{"app", "team/docs"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("Repositories: got %q, %v, want %q", got, err, want)
+	got, whole, err := c.Repositories(ctx)
+	if want := []string{"app", "team/docs"}; err != nil || !slices.Equal(got, want) || !whole {
+		t.Errorf("Repositories: got %q, all of them: %v, %v, want %q", got, whole, err, want)
 	}
 	got, err = c.Tags(ctx, "team/docs")
 	if want := []string{"latest", "v0", "v1"}; err != nil || !slices.Equal(got, want) {
@@ -183,7 +183,7 @@ func TestPrivateRegistry(t *testing.T) {
 func deniedReads(t *testing.T, c *Client) map[string]error {
 	ctx := testContext(t)
 	errs := map[string]error{}
-	_, errs["Repositories"] = c.Repositories(ctx)
+	_, _, errs["Repositories"] = c.Repositories(ctx)
 	_, errs["Tags"] = c.Tags(ctx, "app")
 	_, errs["HasRepository"] = c.HasRepository(ctx, "app")
 	_, errs["Manifest"] = c.Manifest(ctx, "app", "v1")

@@ -40,11 +40,11 @@ func (l *Live) followCatalog(ctx context.Context) {
 func (l *Live) readCatalog(ctx context.Context) error {
 	_, err := l.loader.Do(ctx, "catalog", func(ctx context.Context) (any, error) {
 		l.names.asking()
-		repos, err := l.registry.Repositories(ctx)
+		repos, whole, err := l.registry.Repositories(ctx)
 		if err != nil {
 			return nil, err
 		}
-		l.names.replace(slices.Concat(l.taggedRepositories(), repos), len(repos) < maxRepositories)
+		l.names.replace(slices.Concat(l.taggedRepositories(), repos), whole && len(repos) < maxRepositories)
 		l.markDirty()
 		return nil, nil
 	})
