@@ -197,6 +197,40 @@ func TestACatalogTellsInAStorm(t *testing.T) {
 	}
 }
 
+// TestAListOfTagsTellsInAStorm: so does one that lists its tags, of made up ones. Who
+// comes for a tag that nobody looked at sees it the first time.
+func TestAListOfTagsTellsInAStorm(t *testing.T) {
+	once(t)
+	reg := startRegistry(t)
+	s := smallSite()
+	s.publish(t, reg.host, "my-app", "v1")
+	s.publish(t, reg.host, "my-app", "new")
+	relay := startRelay(t, reg.host)
+	d := mount(t, relay.host)
+	web := startNginx(t, d.dir)
+	fetchOK(t, web.url+"/my-app/v1/index.html")
+	mark := relay.mark()
+	st := &storm{t: t, url: web.url, names: sized(3*stormPace, 100_000), pace: stormPace, forms: []string{"/my-app/zz-%d/index.html"}}
+	visitor := make(chan answer, 1)
+	st.during(func(<-chan struct{}) []time.Duration {
+		time.Sleep(time.Second)
+		visitor <- fetch(t, web.url+"/my-app/new/index.html")
+		return nil
+	})
+	if got := <-visitor; got.status != http.StatusOK || !bytes.Equal(got.body, s["index.html"]) {
+		t.Errorf("the first visitor of a tag: got %d, want the page", got.status)
+	}
+	seen := relay.since(mark, "")
+	t.Logf("%d answers of 404, %d of 503; the registry was asked %d times", st.absent.Load(), st.busy.Load(), len(seen))
+	// Until the list is there nobody knows.
+	if got := st.busy.Load(); got > stormPace {
+		t.Errorf("got %d answers of 503 for %d names, want less than for a second of them", got, st.names)
+	}
+	if worst := mostInASecond(seen); worst > registryLimit+passing {
+		t.Errorf("the registry was asked %d times in a second, want at most %d", worst, registryLimit)
+	}
+}
+
 // storm asks for names that nobody has, each once.
 type storm struct {
 	t     testing.TB

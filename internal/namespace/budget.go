@@ -15,10 +15,12 @@ const (
 	// which nothing is known, below the root and folders, and below repositories.
 	// Scanners ask for thousands; a docker-registry on two cores answers some 400.
 	// They are counted apart, so that who makes up repositories keeps nobody from
-	// finding a tag that was pushed just now. Together they are at most 50, with
+	// finding a tag that was pushed just now. listQuestions are for lists of tags,
+	// which answer for thousands of names. Together they are at most 50, with
 	// something left for what each question may bring with it.
 	repositoryQuestions = 20
-	tagQuestions        = 25
+	tagQuestions        = 22
+	listQuestions       = 3
 )
 
 // budget admits so many of something in any second, not only on the average: a

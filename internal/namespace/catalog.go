@@ -72,7 +72,7 @@ func (l *Live) isRepository(ctx context.Context, name string, till time.Time) (b
 	}
 	dir, _ := parent(name)
 	known := l.names.isRepository(dir)
-	v, err := l.inquire(ctx, question{dir, "repository " + name, till}, func(ctx context.Context) (any, error) {
+	v, err := l.inquire(ctx, question{repo: dir, key: "repository " + name, till: till}, func(ctx context.Context) (any, error) {
 		if err := l.questions.admit(known); err != nil {
 			return false, err
 		}

@@ -11,6 +11,6 @@
 //
 // Read in this order: live.go (a lookup), tags.go (what a tag names) and show.go
 // (how a new version is switched in), follow.go and news.go (how it stays fresh),
-// names.go and catalog.go (which repositories there are), unknown.go (names that
-// nobody knows), persist.go (what is kept).
+// names.go and catalog.go (which repositories there are), unknown.go and taglists.go
+// (names that nobody knows), persist.go (what is kept).
 package namespace

@@ -59,6 +59,7 @@ type Live struct {
 	questions  *questions
 	maybes     *maybes
 	now        func() time.Time
+	tagLists   *tagLists
 	heard      sync.Map // ref to answer: of which a version is being made that nobody has seen yet
 
 	mu      sync.Mutex
@@ -103,7 +104,7 @@ func Open(o Options) *Live {
 		registry: o.Registry, store: o.Store, platform: o.Platform, refresh: o.Refresh, keepAssets: o.KeepAssets,
 		loader: loader, health: loader.Health(),
 		names: newNames(o.Repositories), absent: &absences{now: time.Now}, aliases: newAliases(), bad: &badVersions{now: time.Now},
-		checks: newBudget(checksPerSecond), questions: newQuestions(), maybes: &maybes{now: time.Now}, now: time.Now,
+		checks: newBudget(checksPerSecond), questions: newQuestions(), maybes: &maybes{now: time.Now}, tagLists: newTagLists(), now: time.Now,
 		tags: map[ref]*tag{}, fixed: map[pin]*fixedSite{}, pinned: map[ref]*pinnedTag{}, ctx: ctx, stop: stop,
 		wake:     make(chan struct{}, 1),
 		news:     make(chan struct{}, 1),

@@ -28,6 +28,7 @@ func (l *Live) News(repo, tag string) {
 	}
 	l.checkSoon(repo, tag)
 	l.forgetAbsence(repo, tag)
+	l.tagLists.forget(repo)
 	l.newsOfAliases(repo)
 	l.wakeFollow()
 }

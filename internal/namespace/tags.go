@@ -188,7 +188,27 @@ func (l *Live) resolve(ctx context.Context, r ref) (*site.Site, error) {
 	if doc, ok := l.heard.Load(r); ok {
 		return l.flight(ctx, "", r, l.showing(doc.(answer)))
 	}
-	v, err := l.inquire(ctx, question{r.repo, "what " + r.String() + " is", time.Now().Add(answerBudget)}, func(ctx context.Context) (any, error) {
+	q := question{repo: r.repo, key: "what " + r.String() + " is", till: time.Now().Add(answerBudget)}
+	v, err := l.inquire(ctx, q, l.asking(r))
+	if errors.Is(err, ErrBusy) {
+		switch l.tagListSays(r) {
+		case listLacks:
+			return nil, fmt.Errorf("%s is not in the registry's own list: %w", r, fs.ErrNotExist)
+		case listHas:
+			q.listed = true
+			v, err = l.inquire(ctx, q, l.asking(r))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.flight(ctx, "", r, l.showing(v.(answer)))
+}
+
+// asking asks what a tag names of which nothing is known, within the budget, and has
+// its version made.
+func (l *Live) asking(r ref) func(context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) {
 		if err := l.admitTag(r); err != nil {
 			return nil, err
 		}
@@ -202,11 +222,7 @@ func (l *Live) resolve(ctx context.Context, r ref) (*site.Site, error) {
 			})
 		}
 		return doc, err
-	})
-	if err != nil {
-		return nil, err
 	}
-	return l.flight(ctx, "", r, l.showing(v.(answer)))
 }
 
 // answer is what the registry said that a tag names.

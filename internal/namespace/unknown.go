@@ -41,6 +41,7 @@ const (
 // their own and are never held up by it.
 type questions struct {
 	repositories, tags kind
+	lists              *budget       // questions for lists of tags
 	behind             chan struct{} // slots for questions that nobody waits for
 	met                met
 	now                func() time.Time
@@ -62,6 +63,7 @@ func newQuestions() *questions {
 	newKind := func(perSecond int) kind { return kind{newBudget(perSecond), newBudget(perSecond)} }
 	return &questions{
 		repositories: newKind(repositoryQuestions), tags: newKind(tagQuestions),
+		lists:  newBudget(listQuestions),
 		behind: make(chan struct{}, maxBehind), now: time.Now,
 	}
 }
@@ -121,6 +123,8 @@ type question struct {
 	repo string    // that the name is below, or other
 	key  string    // one of each is asked at a time
 	till time.Time // when nobody waits for the answer any more; zero: as long as the context lasts
+	// listed is set if the registry has it on a list: it is no stranger then.
+	listed bool
 }
 
 // inquire has work ask the registry about an unknown name, and waits for the answer.
@@ -133,7 +137,7 @@ func (l *Live) inquire(ctx context.Context, q question, work func(context.Contex
 		return nil, err // why it is away says more than that there is no time
 	}
 	known := l.names.isRepository(q.repo)
-	if l.questions.isStranger(known, q.repo, q.key) {
+	if !q.listed && l.questions.isStranger(known, q.repo, q.key) {
 		l.questions.turnAway()
 		return nil, ErrBusy
 	}
