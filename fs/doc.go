@@ -11,9 +11,9 @@
 // of the version that stands there; if two names shared a folder, the kernel
 // would move the one onto the other. A file's is a function of its repository and
 // its content, so that equal files of all its versions are one inode with one page
-// cache, and no page is another repository's. When a
-// tag moves, its folder has a new id, and nothing below the old one is ever
-// mixed with the new; whoever has the old one open goes on reading it.
+// cache, and no page is another repository's. When a tag moves, its folder has a new
+// id, and nothing below the old one is ever mixed with the new; whoever has the old
+// one open goes on reading it.
 //
 // # What the kernel caches
 //
@@ -42,5 +42,6 @@
 // server that could open a file has sent its 200. So a lookup waits until the
 // beginning of the file is here and verified. ENOENT is said only when it is
 // known; all else that keeps a file from being read is EIO, or EACCES, and is
-// not cached.
+// not cached. How long a request may wait is in server.go, and what waits in
+// operation.go.
 package fs
