@@ -135,6 +135,25 @@ type listing struct {
 	mu    sync.Mutex
 	names []listed
 	at    time.Time
+	used  time.Time // when somebody last read of it
+}
+
+// recent are the names, if they were listed a moment ago, or somebody is reading them
+// who began then, and by now is at an offset.
+func (l *listing) recent(offset uint64, now time.Time) ([]listed, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at.IsZero() || now.Sub(l.at) >= listingAge && (offset == 0 || now.Sub(l.used) >= listingAge) {
+		return nil, false
+	}
+	l.used = now
+	return l.names, true
+}
+
+func (l *listing) set(names []listed, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names, l.at, l.used = names, now, now
 }
 
 // drop has the folder listed anew.
@@ -151,14 +170,14 @@ type listed struct {
 	name   string
 }
 
-// listingAge is how long a listing answers further requests, such as the second
-// half of a long one.
+// listingAge is how long a listing answers others who list the folder, and how long
+// whoever reads a long one may take for the next part.
 const listingAge = time.Second
 
 // listFolder lists a folder of the namespace. The kernel keeps what it gets, so
 // it is told to drop it when the time has come.
 func (f *FS) listFolder(cancel <-chan struct{}, in *fuse.ReadIn, dir *made, out list) fuse.Status {
-	names, err := f.list(cancel, dir)
+	names, err := f.list(cancel, dir, in.Offset)
 	if err != nil {
 		return fail("readdir", dir.path, err)
 	}
@@ -181,22 +200,16 @@ func (f *FS) listFolder(cancel <-chan struct{}, in *fuse.ReadIn, dir *made, out 
 	return fuse.OK
 }
 
-func (f *FS) list(cancel <-chan struct{}, dir *made) ([]listed, error) {
-	l := &dir.listing
-	l.mu.Lock()
-	names, at := l.names, l.at
-	l.mu.Unlock()
-	if time.Since(at) < listingAge {
+func (f *FS) list(cancel <-chan struct{}, dir *made, offset uint64) ([]listed, error) {
+	if names, ok := dir.listing.recent(offset, time.Now()); ok {
 		return names, nil
 	}
 	plain, err := f.listNames(cancel, dir.path)
 	if err != nil {
 		return nil, err
 	}
-	names = withOffsets(plain)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.names, l.at = names, time.Now()
+	names := withOffsets(plain)
+	dir.listing.set(names, time.Now())
 	return names, nil
 }
 

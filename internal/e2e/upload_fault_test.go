@@ -140,24 +140,19 @@ func TestAnUploadMountsWhatAnotherRepositoryHas(t *testing.T) {
 	s := uploadSite("mounted")
 	images := bundle(t, s.write(t), "v1")
 	want := upload(t, images, reg.host, "team/staging", "v1")
-	unmounting := startFaultProxy(t, reg.host)
-	status := http.StatusAccepted
-	unmounting.spoil(func(req *http.Request) bool { return req.URL.Query().Has("mount") }, 0, func(w http.ResponseWriter, _ *http.Request, _ *faultProxy) {
-		w.WriteHeader(status)
-	})
+	proxy := startFaultProxy(t, reg.host)
 	d := mount(t, reg.host)
 	for _, row := range []struct {
 		repo   string
-		host   string
-		status int
+		fault  fault
 		mounts bool
 	}{
-		{"live", reg.host, 0, true},
-		{"refused", unmounting.host(), http.StatusAccepted, false},
-		{"denied", unmounting.host(), http.StatusUnauthorized, false},
+		{"live", honest, true},
+		{"refused", status(http.StatusAccepted), false},
+		{"denied", status(http.StatusUnauthorized), false},
 	} {
-		status = row.status
-		got := run(t, "", command(t, "upload"), "v1", row.host+"/"+row.repo, "--images", images, "--from", "team/staging", "--json")
+		rule := proxy.spoil(func(req *http.Request) bool { return req.URL.Query().Has("mount") }, 0, row.fault)
+		got := run(t, "", command(t, "upload"), "v1", proxy.host()+"/"+row.repo, "--images", images, "--from", "team/staging", "--json")
 		var said struct {
 			Digest                         string
 			Blobs, SentBlobs, MountedBlobs int
@@ -172,6 +167,10 @@ func TestAnUploadMountsWhatAnotherRepositoryHas(t *testing.T) {
 		if said.Digest != want || said.SentBlobs != sent || said.MountedBlobs != mounted {
 			t.Errorf("%s: got %+v, want %s, %d blobs sent and %d mounted", row.repo, said, want, sent, mounted)
 		}
+		if asked := len(proxy.seen(rule)); asked != said.Blobs {
+			t.Errorf("%s: got %d questions for %d blobs", row.repo, asked, said.Blobs)
+		}
+		proxy.heal()
 		reg.walk(t, row.repo, "v1")
 		compareTree(t, s.write(t), d.path(row.repo+"/v1"))
 	}
