@@ -19,7 +19,7 @@ const (
 	// which answer for thousands of names. Together they are at most 50, with
 	// something left for what each question may bring with it.
 	repositoryQuestions = 20
-	tagQuestions        = 22
+	tagQuestions        = 25
 	listQuestions       = 3
 )
 
