@@ -31,19 +31,27 @@ const (
 )
 
 // storm makes F2: how long the slowest hundredth of the answers of one page takes
-// while somebody asks for names that do not exist, each another; beside idle, and
-// beside names that cannot be, which take the same processors and nobody is asked for.
-// Who asks is a process of its own, and stands for machines elsewhere: it is measured
-// too when it gives way to the servers, as those would.
+// while somebody asks for names that do not exist, each another; beside idle, beside
+// a folder on ext4 at which as many are made up, and beside names that cannot be,
+// of which nobody is asked. Who asks is a process of its own, and stands for machines
+// elsewhere: it is measured too when it gives way to the servers, as those would.
 func (b *bench) storm() error {
 	d, server, err := b.serve()
 	if err != nil {
 		return err
 	}
 	defer d.stop()
+	local, err := b.localFolder()
+	if err != nil {
+		return err
+	}
+	ext4, err := b.nginx(local)
+	if err != nil {
+		return err
+	}
 	page := "/" + b.docs.name + "/v1/" + b.docs.files[0].path
 	made := 0 // names: each is another
-	slowest := func(name string, nice int) func() (float64, error) {
+	slowest := func(server, name string, nice int) func() (float64, error) {
 		return func() (float64, error) {
 			return b.slowestWhile(server, page, &made, stormed{form: "/" + b.docs.name + "/" + name + "/index.html", nice: nice})
 		}
@@ -52,19 +60,21 @@ func (b *bench) storm() error {
 	if _, err := idle(); err != nil { // so that all is here
 		return err
 	}
+	const unknown, impossible = "zz-%d", "-zz-%d"
 	for _, row := range []struct {
 		what  string
-		ours  func() (float64, error)
+		nice  int
 		limit func() (float64, error)
 		aim   float64
 	}{
-		{fmt.Sprintf("slowest 1 %% of answers, one page, while %d unknown names a second are asked for, beside idle", stormRate), slowest("zz-%d", 0), idle, 2},
-		{"the same, beside as many names that cannot be", slowest("zz-%d", 0), slowest("-zz-%d", 0), 0},
-		{"the same, beside idle, by somebody who gives way to the servers (nice), as if on another machine", slowest("zz-%d", giveWay), idle, 2},
-		{"that, beside as many names that cannot be", slowest("zz-%d", giveWay), slowest("-zz-%d", giveWay), 0},
+		{fmt.Sprintf("slowest 1 %% of answers, one page, while %d unknown names a second are asked for, beside idle", stormRate), 0, idle, 2},
+		{"the same, beside ext4, at which as many are asked for", 0, slowest(ext4, unknown, 0), 0},
+		{"the same, beside as many names that cannot be", 0, slowest(server, impossible, 0), 0},
+		{"the same, beside idle, by somebody who gives way to the servers (nice), as if on another machine", giveWay, idle, 2},
+		{"that, beside ext4", giveWay, slowest(ext4, unknown, giveWay), 0},
 	} {
 		before, first := b.served.requests.Load(), made
-		p, err := b.alternate(row.ours, row.limit)
+		p, err := b.alternate(slowest(server, unknown, row.nice), row.limit)
 		if err != nil {
 			return err
 		}

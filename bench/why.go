@@ -19,7 +19,7 @@ the messages of the kernel. Fetching further ahead than 8 MiB changes nothing, u
 one, and GOMAXPROCS 3 or 4 makes no difference. Putting files into the page cache before they are asked for spares three in four
 of the questions, and was left out: a daemon that is killed in the middle of it can hang for ever.`},
 	{"F2", "idle", `the two processors, on which who makes up the names runs too: names that cannot be, of which the daemon asks nobody,
-cost a visitor nearly as much (the row below). perf sched, the slowest hundredth of a page's answers (0.8 ms): half of the time nginx's
+cost a visitor nearly as much (a row below). perf sched, the slowest hundredth of a page's answers (0.8 ms): half of the time nginx's
 worker has the request and waits for a processor, a seventh the visitor does; a fifth the worker spends on others, and a sixth in the
 kernel, waiting for the daemon to say that it does not know an unknown name, which takes 45 µs, 0.2 ms at most in a hundred. Of the two
 processors who makes up names takes 14 % (27 % of one), nginx 9 and the daemon 7.`},
