@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"hash/fnv"
 	"slices"
 	"sync"
@@ -136,6 +137,7 @@ type listing struct {
 	names []listed
 	at    time.Time
 	used  time.Time // when somebody last read of it
+	drops int       // how often it was dropped
 }
 
 // recent are the names, if they were listed a moment ago, or somebody is reading them
@@ -150,10 +152,20 @@ func (l *listing) recent(offset uint64, now time.Time) ([]listed, bool) {
 	return l.names, true
 }
 
-func (l *listing) set(names []listed, now time.Time) {
+// set takes what was asked for since it had been dropped so often. Nobody else is
+// answered with it if it was dropped again: what it holds may be of before.
+func (l *listing) set(names []listed, drops int, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.names, l.at, l.used = names, now, now
+	if l.drops == drops {
+		l.names, l.at, l.used = names, now, now
+	}
+}
+
+func (l *listing) dropped() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drops
 }
 
 // drop has the folder listed anew.
@@ -161,6 +173,7 @@ func (l *listing) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = time.Time{}
+	l.drops++
 }
 
 // listed is a name and its offset, which is a hash of it: names that come and go
@@ -200,28 +213,41 @@ func (f *FS) listFolder(cancel <-chan struct{}, in *fuse.ReadIn, dir *made, out 
 	return fuse.OK
 }
 
+// list gives the names in a folder of the namespace. They are asked for once, however
+// many list it, and apart from who does: one whom a signal interrupts asks again, and
+// finds the answer.
 func (f *FS) list(cancel <-chan struct{}, dir *made, offset uint64) ([]listed, error) {
 	if names, ok := dir.listing.recent(offset, time.Now()); ok {
 		return names, nil
 	}
-	plain, err := f.listNames(cancel, dir.path)
-	if err != nil {
-		return nil, err
+	done := f.listings.DoChan(dir.path, func() (any, error) {
+		drops := dir.listing.dropped()
+		plain, err := f.listNames(dir.path)
+		if err != nil {
+			return nil, err
+		}
+		names := withOffsets(plain)
+		dir.listing.set(names, drops, time.Now())
+		return names, nil
+	})
+	select {
+	case r := <-done:
+		names, _ := r.Val.([]listed)
+		return names, r.Err
+	case <-cancel:
+		return nil, context.Canceled
 	}
-	names := withOffsets(plain)
-	dir.listing.set(names, time.Now())
-	return names, nil
 }
 
-func (f *FS) listNames(cancel <-chan struct{}, path string) ([]string, error) {
+func (f *FS) listNames(path string) ([]string, error) {
 	switch {
 	case path == aboutPath:
 		return slices.Concat(aboutFiles, f.documents.Names()), nil
 	case f.isDocuments(path):
 		return nil, nil
 	}
-	ctx := begin(cancel, listBudget)
-	defer ctx.end()
+	ctx, cancel := context.WithTimeout(context.Background(), listBudget)
+	defer cancel()
 	return f.names.List(ctx, path)
 }
 

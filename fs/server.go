@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/regfs/regfs/internal/namespace"
 )
@@ -45,12 +46,13 @@ type Namespace interface {
 // spelt as the kernel's operations; whatever is not here answers ENOSYS.
 type FS struct {
 	fuse.RawFileSystem
-	names   Namespace
-	refresh time.Duration
-	status  func() []byte
-	inodes  inodes
-	habit   habit
-	changes *changes
+	names    Namespace
+	refresh  time.Duration
+	status   func() []byte
+	inodes   inodes
+	habit    habit
+	changes  *changes
+	listings singleflight.Group // of folders of the namespace, by their path
 
 	documents Documents
 	kept      kept

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +43,7 @@ func (l *Live) readCatalog(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		l.names.replace(slices.Concat(l.taggedRepositories(), repos), whole && len(repos) < maxRepositories)
+		l.names.replace(repos, l.taggedRepositories(), whole && len(repos) < maxRepositories)
 		l.markDirty()
 		return nil, nil
 	})

@@ -257,7 +257,11 @@ func (l *Live) List(ctx context.Context, dir string) ([]string, error) {
 	}
 	if dir == "" || !l.names.isRepository(dir) {
 		if !l.names.complete(l.refresh) {
-			if err := l.readCatalog(ctx); err != nil {
+			err := l.readCatalog(ctx)
+			if errors.Is(err, context.Canceled) { // by a signal to who lists: what is known is no answer
+				return nil, err
+			}
+			if err != nil {
 				slog.Debug("listing from memory", "event", "no_catalog", "err", err)
 			}
 		}

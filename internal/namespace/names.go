@@ -30,6 +30,7 @@ const maxRepositories = 100_000
 // their names make.
 type names struct {
 	patterns []string
+	always   map[string]bool // the folders that are shown whatever is in them: the patterns tell of them
 	now      func() time.Time
 
 	mu      sync.Mutex
@@ -42,13 +43,16 @@ type names struct {
 }
 
 func newNames(patterns []string) *names {
-	n := &names{patterns: patterns, now: time.Now, repos: map[string]time.Time{}, folders: map[string]map[string]bool{"": {}}}
+	n := &names{patterns: patterns, always: map[string]bool{}, now: time.Now,
+		repos: map[string]time.Time{}, folders: map[string]map[string]bool{"": {}}}
 	for _, p := range patterns {
 		if registry.ValidRepository(p) {
 			n.add(p)
-		} else {
-			n.addFolders(literal(p))
+			continue
 		}
+		folder := strings.Trim(literal(p), "/")
+		n.always[folder] = true
+		n.addFoldersLocked(folder)
 	}
 	return n
 }
@@ -109,13 +113,21 @@ func (n *names) remove(repo string) bool {
 	if _, known := n.repos[repo]; !known || slices.Contains(n.patterns, repo) {
 		return false
 	}
-	delete(n.repos, repo)
-	fresh := newNames(n.patterns)
-	for r := range n.repos {
-		fresh.addFoldersLocked(r)
-	}
-	n.folders = fresh.folders
+	n.dropLocked(repo)
 	return true
+}
+
+// dropLocked takes a name away, and the folders that were there for it alone.
+func (n *names) dropLocked(repo string) {
+	delete(n.repos, repo)
+	for name := repo; name != ""; name, _ = parent(name) {
+		if _, is := n.repos[name]; is || len(n.folders[name]) > 0 || n.always[name] {
+			return
+		}
+		delete(n.folders, name)
+		dir, base := parent(name)
+		delete(n.folders[dir], base)
+	}
 }
 
 // stale tells whether it is longer than age since the registry said that it has
@@ -131,12 +143,6 @@ func (n *names) stale(repo string, age time.Duration) bool {
 	}
 	n.repos[repo] = now
 	return true
-}
-
-func (n *names) addFolders(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.addFoldersLocked(strings.Trim(name, "/"))
 }
 
 func (n *names) addFoldersLocked(name string) {
@@ -157,20 +163,32 @@ func parent(name string) (dir, base string) {
 	return "", name
 }
 
-// replace takes the registry's own list for all that there is. What is gone from it
-// is forgotten, but for what the registry said it has after the list was asked for. One
-// that is not whole says nothing of what is not in it.
-func (n *names) replace(repos []string, whole bool) {
+// replace takes the registry's own list for all that there is. What is gone from it is
+// forgotten, but for repositories of which a tag is shown, and what the registry said it
+// has after the list was asked for: the end of a list that is too long makes way for
+// them. A list that is not whole says nothing of what is not in it.
+func (n *names) replace(list, shown []string, whole bool) {
 	fresh := newNames(n.patterns)
 	fresh.now = n.now
-	for _, r := range repos {
+	kept := map[string]bool{}
+	for _, r := range shown {
+		kept[r] = true
+		fresh.keep(r)
+	}
+	for _, r := range list {
 		fresh.add(r)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for r, said := range n.repos {
 		if said.After(n.tried) {
+			kept[r] = true
 			fresh.keep(r)
+		}
+	}
+	for i := len(list) - 1; i >= 0 && len(fresh.repos) > maxRepositories; i-- {
+		if !kept[list[i]] {
+			fresh.remove(list[i])
 		}
 	}
 	n.repos, n.folders, n.listed = fresh.repos, fresh.folders, n.now()

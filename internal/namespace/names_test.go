@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -143,6 +144,67 @@ func TestWithoutACatalogNothingIsLost(t *testing.T) {
 	}
 }
 
+// TestAnInterruptedListingIsNone: who is sent a signal while the registry lists its
+// repositories would take the few that are known for all.
+func TestAnInterruptedListingIsNone(t *testing.T) {
+	w := newWorld(t)
+	w.Publish("my-app", "v1", map[string]string{"f": "x"})
+	asked, answer := make(chan struct{}, 10), make(chan struct{})
+	w.SetAnswer(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "_catalog") {
+			asked <- struct{}{}
+			<-answer
+		}
+		return false
+	})
+	l := w.open(t.TempDir(), time.Minute)
+	<-asked
+	ctx, interrupt := context.WithCancel(context.Background())
+	interrupt()
+	if got, err := l.List(ctx, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: got %v, %v; want %v", got, err, context.Canceled)
+	}
+	close(answer)
+	if got, err := l.List(context.Background(), ""); err != nil || fmt.Sprint(got) != "[my-app]" {
+		t.Errorf("again: got %v, %v", got, err)
+	}
+}
+
+// TestAFolderGoesWithWhatIsInIt: one that holds something else, is a repository itself
+// or that a pattern names stays.
+func TestAFolderGoesWithWhatIsInIt(t *testing.T) {
+	n := newNames([]string{"*", "*/*", "*/*/*", "team/*"})
+	for _, repo := range []string{"a/b/c", "a/b/d", "e", "e/f", "team/g"} {
+		n.add(repo)
+	}
+	for _, step := range []struct {
+		removed, here, gone string
+	}{
+		{"a/b/c", "a a/b a/b/d e", "a/b/c"},
+		{"a/b/d", "e e/f", "a a/b a/b/d"},
+		{"e", "e e/f", ""},
+		{"e/f", "team", "e e/f"},
+		{"team/g", "team", "team/g"},
+	} {
+		if !n.remove(step.removed) || n.remove(step.removed) {
+			t.Errorf("%s was not removed once", step.removed)
+		}
+		for _, name := range strings.Fields(step.here) {
+			if !n.isFolder(name) {
+				t.Errorf("without %s: %s is not there", step.removed, name)
+			}
+		}
+		for _, name := range strings.Fields(step.gone) {
+			if n.isFolder(name) {
+				t.Errorf("without %s: %s is there", step.removed, name)
+			}
+		}
+	}
+	if got := n.list(""); fmt.Sprint(got) != "[team]" || len(n.folders) != 2 {
+		t.Errorf("got %v in %v, want team alone", got, n.folders)
+	}
+}
+
 // TestAListTakesNothingAwayThatCameSinceItWasAskedFor: a repository may be new, and a
 // list too long to be remembered with it.
 func TestAListTakesNothingAwayThatCameSinceItWasAskedFor(t *testing.T) {
@@ -157,14 +219,17 @@ func TestAListTakesNothingAwayThatCameSinceItWasAskedFor(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("n%06d", i)
 	}
-	n.replace(many, true)
-	for _, name := range []string{"team/found", "shown", many[0], many[len(many)-1]} {
+	n.replace(many, []string{many[len(many)-1]}, true)
+	for _, name := range []string{"team/found", "shown", many[0], many[len(many)-4], many[len(many)-1]} {
 		if !n.isRepository(name) || !n.isFolder(name) {
 			t.Errorf("%s is not there", name)
 		}
 	}
 	if n.isRepository("before") {
 		t.Error("what the list does not have is there")
+	}
+	if got := len(n.all()); got != maxRepositories {
+		t.Errorf("got %d names of a list that is too long, want %d", got, maxRepositories)
 	}
 	if n.add("one-more") || n.isRepository("one-more") {
 		t.Error("a full table takes one more")
@@ -174,7 +239,7 @@ func TestAListTakesNothingAwayThatCameSinceItWasAskedFor(t *testing.T) {
 		t.Error("a full table does not take one of which a tag is shown")
 	}
 	n.asking()
-	n.replace([]string{"last"}, true)
+	n.replace([]string{"last"}, nil, true)
 	if got := n.all(); len(got) != 1 {
 		t.Errorf("got %d names, want the last list alone", len(got))
 	}
