@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -39,6 +40,7 @@ type bench struct {
 	ends     []func()      // what to undo at the end, last first
 	served   registry
 	docs     corpus
+	local    string         // docs on ext4, once it is there
 	webdav   string         // host:port of rclone serve, once it was started
 	masters  map[string]int // processes of nginx, by their URLs
 	table    table
@@ -134,7 +136,7 @@ func (b *bench) measure() {
 			continue
 		}
 		if err := group.make(); err != nil {
-			b.table.add(row{id: group.rows, what: "not measured: " + err.Error()})
+			b.table.add(row{id: group.rows, what: "not measured: " + strings.Join(strings.Fields(err.Error()), " ")})
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -96,10 +98,15 @@ func (b *bench) warm() error {
 // configuration of nginx knows a site: it answers what is missing in the same
 // steps then.
 func (b *bench) localFolder() (string, error) {
-	dir := filepath.Join(b.temp, "local")
-	site := filepath.Join(dir, b.docs.name, "v1")
-	_, err := b.shell(`mkdir -p "$1/.regfs" "$2"; cp -rl "$3/." "$2"; mkdir "$2/.regfs"`, dir, site, b.docs.dir())
-	return dir, err
+	if b.local == "" {
+		dir := filepath.Join(b.temp, "local")
+		site := filepath.Join(dir, b.docs.name, "v1")
+		if _, err := b.shell(`mkdir -p "$1/.regfs" "$2"; cp -rl "$3/." "$2"; mkdir "$2/.regfs"`, dir, site, b.docs.dir()); err != nil {
+			return "", err
+		}
+		b.local = dir
+	}
+	return b.local, nil
 }
 
 // visit asks a server for every path once.
@@ -177,8 +184,15 @@ func (b *bench) underLoad(d *daemon, ours, limit string, l load, rivals []rival)
 		}
 	}
 	var peers []peer
+	late := map[string]bool{} // peers
 	for _, r := range rivals {
-		peers = append(peers, peer{r.name, loaded(r.server)})
+		peers = append(peers, peer{r.name, func() (float64, error) {
+			rate, err := loaded(r.server)()
+			if errors.Is(err, errTimedOut) {
+				late[r.name], err = true, nil
+			}
+			return rate, err
+		}})
 	}
 	before, err := d.requests()
 	if err != nil {
@@ -196,6 +210,9 @@ func (b *bench) underLoad(d *daemon, ours, limit string, l load, rivals []rival)
 	note := fmt.Sprintf("nginx: %.0f µs of processor time an answer, beside %.0f", perAnswer(ours), perAnswer(limit))
 	if d != nil {
 		note += fmt.Sprintf("; %d requests to the daemon meanwhile", after-before)
+	}
+	for _, name := range slices.Sorted(maps.Keys(late)) {
+		note += "; some answers of " + name + " did not come within two seconds"
 	}
 	b.table.throughput(l.id, l.what, p, l.must, note)
 	return nil
