@@ -36,13 +36,15 @@ ifneq ($(shell id -u),0)
 AS_ROOT := -exec 'sudo -E env PATH=$(PATH) GOCACHE=/root/.cache/go-build'
 endif
 
-# One package at a time: the mounted ones start servers and measure time. -v and
-# the filter find skipped tests; REGFS_TEST_ALL makes them failures at once.
-GOTEST = REGFS_TEST_ALL=1 go test -v -count=1 -p 1 -timeout 25m $(AS_ROOT) $(1) 2>&1 | awk -f scripts/gotest.awk
+# Two packages at a time, and the end-to-end tests, which start servers and measure
+# time, by themselves. -v and the filter find skipped tests; REGFS_TEST_ALL makes them
+# failures at once.
+GOTEST = REGFS_TEST_ALL=1 go test -v -count=1 -p $(if $(filter %/e2e,$(1)),1,2) -timeout 25m $(AS_ROOT) $(1) 2>&1 | awk -f scripts/gotest.awk
 # The same without the tests that are long by nature, where they ran before.
 GOTEST_AGAIN = $(subst scripts/gotest.awk,scripts/gotest.awk -v short=1,$(call GOTEST,-short $(1)))
 
 UNIT = $$(go list ./... | grep -v /internal/e2e)
+E2E = ./internal/e2e
 
 FUZZTIME ?= 30s
 
@@ -58,13 +60,11 @@ demo: ## publish app/ twice and serve it here until Ctrl-C; CHECK=1 compares eve
 	@$(MAKE) --no-print-directory build
 	@CHECK=$(CHECK) scripts/demo.sh
 
-# All of it is to be over in half an hour, on two processors too.
-test: FUZZTIME = 10s
 test: ## install what is missing and run everything: lint, fuzzers, tests, -race, GOMAXPROCS=1, the demo
 	@begin=$$SECONDS
 	for step in packages lint fuzz all race single check; do
 		echo "== $$step"
-		$(MAKE) --no-print-directory $$step FUZZTIME=$(FUZZTIME)
+		$(MAKE) --no-print-directory $$step
 	done
 	echo "make test: passed in $$(( (SECONDS - begin) / 60 )) min $$(( (SECONDS - begin) % 60 )) s"
 
@@ -79,21 +79,21 @@ unit: ## the tests of the packages
 	@$(call GOTEST,$(UNIT))
 
 e2e: ## the tests of the commands as users meet them: registry, mount, nginx, browser, containers
-	@$(call GOTEST,./internal/e2e)
+	@$(call GOTEST,$(E2E))
 
-all: # unit and e2e
-	@$(call GOTEST,./...)
+all: unit e2e
 
 # A program under the race detector sleeps for a second when it ends, and the
 # tests run hundreds.
 race: ## all tests but the long ones with the race detector
 	@export GORACE=atexit_sleep_ms=10
-	go build -race ./... # on all processors, which -p 1 below does not
-	$(call GOTEST_AGAIN,-race ./...)
+	$(call GOTEST_AGAIN,-race $(UNIT))
+	$(call GOTEST_AGAIN,-race $(E2E))
 
 single: ## the same on one processor: some failures are only visible like this
 	@export GOMAXPROCS=1
-	$(call GOTEST_AGAIN,./...)
+	$(call GOTEST_AGAIN,$(UNIT))
+	$(call GOTEST_AGAIN,$(E2E))
 
 check: # the demo, twice: it must work over its own traces
 	@$(MAKE) --no-print-directory demo CHECK=1

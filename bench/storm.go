@@ -41,11 +41,7 @@ func (b *bench) storm() error {
 		return err
 	}
 	defer d.stop()
-	local, err := b.localFolder()
-	if err != nil {
-		return err
-	}
-	ext4, err := b.nginx(local)
+	ext4, err := b.ext4()
 	if err != nil {
 		return err
 	}

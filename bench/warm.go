@@ -22,15 +22,11 @@ func (b *bench) warm() error {
 		return err
 	}
 	defer d.stop()
-	local, err := b.localFolder()
+	limit, err := b.ext4()
 	if err != nil {
 		return err
 	}
-	limit, err := b.nginx(local)
-	if err != nil {
-		return err
-	}
-	again, err := b.nginx(local)
+	again, err := b.ext4()
 	if err != nil {
 		return err
 	}
@@ -47,7 +43,7 @@ func (b *bench) warm() error {
 	if err != nil {
 		return err
 	}
-	folders := []string{d.path(b.docs), filepath.Join(local, b.docs.name, "v1")}
+	folders := []string{d.path(b.docs), filepath.Join(b.local, b.docs.name, "v1")}
 	var rivals []rival
 	for _, r := range []struct{ name, root string }{{rcloneName, cloud}, {squashfuseName, image}} {
 		server, err := b.nginx(r.root)
@@ -94,10 +90,10 @@ func (b *bench) warm() error {
 	return nil
 }
 
-// localFolder has docs as it is in the mount, with the folders by which our
-// configuration of nginx knows a site: it answers what is missing in the same
-// steps then.
-func (b *bench) localFolder() (string, error) {
+// ext4 is an nginx over docs in a local folder, as it is in the mount, with the
+// folders by which our configuration of nginx knows a site: it answers what is missing
+// in the same steps then.
+func (b *bench) ext4() (server string, err error) {
 	if b.local == "" {
 		dir := filepath.Join(b.temp, "local")
 		site := filepath.Join(dir, b.docs.name, "v1")
@@ -106,7 +102,7 @@ func (b *bench) localFolder() (string, error) {
 		}
 		b.local = dir
 	}
-	return b.local, nil
+	return b.nginx(b.local)
 }
 
 // visit asks a server for every path once.

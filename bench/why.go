@@ -18,6 +18,10 @@ pipe: 46 µs a round, on one core 4). perf of the daemon: a third is inflating, 
 the messages of the kernel. Fetching further ahead than 8 MiB changes nothing, unpacking on both cores takes longer, since tar needs
 one, and GOMAXPROCS 3 or 4 makes no difference. Putting files into the page cache before they are asked for spares three in four
 of the questions, and was left out: a daemon that is killed in the middle of it can hang for ever.`},
+	{"F2", "idle", `the two processors, on which who makes up the names runs too: made up at a folder on ext4 they cost a visitor nearly as
+much (a row below), and where others use the machine the figure wanders from run to run. perf sched, the slowest hundredth of a page's
+answers (0.8 ms): half of the time nginx's worker has the request and waits for a processor, a seventh the visitor does; a fifth the
+worker spends on others, and a sixth in the kernel, waiting for the daemon to say that it does not know an unknown name.`},
 	{"P2", "", `every file is read again, since the digest of the whole tar stream has to be made anew whatever changed. pprof
 and strace -c, 8,000 files: a third of the processor time is opening, reading and closing them, a third SHA-256 (of the contents, of
 the stream, of the blob), a fifth compressing the changed members and the table of contents. P1, beside which it stands, is itself 0.3.`},

@@ -152,8 +152,8 @@ func (l *listing) recent(offset uint64, now time.Time) ([]listed, bool) {
 	return l.names, true
 }
 
-// set takes what was asked for since it had been dropped so often. Nobody else is
-// answered with it if it was dropped again: what it holds may be of before.
+// set takes what was asked for when it had been dropped so often. It is not kept if
+// there was news since: it may be of before.
 func (l *listing) set(names []listed, drops int, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -258,7 +258,7 @@ func (l *Live) List(ctx context.Context, dir string) ([]string, error) {
 	if dir == "" || !l.names.isRepository(dir) {
 		if !l.names.complete(l.refresh) {
 			err := l.readCatalog(ctx)
-			if errors.Is(err, context.Canceled) { // by a signal to who lists: what is known is no answer
+			if errors.Is(err, context.Canceled) { // who asked has left, and what is known is not the answer
 				return nil, err
 			}
 			if err != nil {
